@@ -1,0 +1,142 @@
+"""The command ``genai-exporter``: its options, their precedence, errors and exit codes.
+
+Exit codes: 0 after SIGTERM or SIGINT, 1 when it cannot serve (address, directory), 2 when it is told wrongly.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from genai_exporter import config as configuration
+from genai_exporter import logfmt
+from genai_exporter.aggregate import Applications, DirectoryError
+from genai_exporter.collectors.exporter import exporter_version
+from genai_metrics.yamlfile import YamlError, nearest
+
+try:
+    import click
+
+    from genai_exporter import server
+    from genai_exporter.web import create_app
+except ModuleNotFoundError as missing:
+    raise SystemExit(
+        f"Error: {missing.name} is not installed; the exporter needs: pip install 'genai-exporter[exporter]'"
+    ) from None
+
+log = logging.getLogger(__name__)
+
+
+class _Group(click.Group):
+    """Names the nearest command when one is unknown."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Resolve the command's name, or end with exit code 2."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            ctx.fail(f"No such command {args[0]!r}; {nearest(args[0], self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+
+def _reading(
+    parse: Callable[[str], object],
+) -> Callable[[click.Context, click.Parameter, str | None], object]:
+    """Read an option's text with ``parse``; its ``ValueError`` says what to write instead."""
+
+    def read(context: click.Context, parameter: click.Parameter, text: str | None) -> object:
+        try:
+            return None if text is None else parse(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+
+    return read
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(exporter_version(), prog_name="genai-exporter")
+def main() -> None:
+    """Prometheus exporter for what genai_metrics records in LLM, RAG and agent workflows."""
+
+
+@main.command()
+@click.option(
+    "--config.file",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="YAML file with these settings; options and environment override it.",
+)
+@click.option(
+    "--metrics-dir",
+    "metrics_dir",
+    envvar="GENAI_METRICS_DIR",
+    show_envvar=True,
+    type=click.Path(path_type=Path),
+    help="Directory that the applications write to; made if missing.",
+)
+@click.option(
+    "--web.listen-address",
+    "listen_address",
+    metavar="HOST:PORT",
+    callback=_reading(configuration.Address.parse),
+    help="Where to serve: 127.0.0.1:9840 (default), [::1]:9840, :9840 for all interfaces, port 0 for a "
+    "free one.",
+)
+@click.option(
+    "--born-at-zero-seconds",
+    "born_at_zero_seconds",
+    metavar="SECONDS",
+    callback=_reading(configuration.seconds),
+    help="How long a new series is shown as 0, so that Prometheus sees its first increment: at least the "
+    "scrape interval (default 20).",
+)
+@click.option(
+    "--log.level",
+    "log_level",
+    type=click.Choice(configuration.LOG_LEVELS),
+    help="Least level that is logged (default info).",
+)
+def serve(config_file: Path | None, **options: Any) -> None:
+    """Serve /metrics for all processes that write to the metrics directory."""
+    try:
+        config = configuration.Config() if config_file is None else configuration.read(config_file)
+    except YamlError as error:
+        _usage_error(str(error))
+    config = replace(config, **{name: value for name, value in options.items() if value is not None})
+    if config.metrics_dir is None:
+        _usage_error(
+            "no metrics directory: give --metrics-dir DIR, set GENAI_METRICS_DIR, or write metrics_dir into "
+            "the configuration file; it is the directory that the applications write to"
+        )
+    logfmt.configure(config.log_level)
+    server.end_on_signals()
+    try:
+        _serve(config, config.metrics_dir.absolute())
+    except (server.ListenError, DirectoryError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _serve(config: configuration.Config, directory: Path) -> None:
+    with closing(server.listen(config.listen_address)) as listener:
+        applications = Applications(
+            directory, born_at_zero_seconds=config.born_at_zero_seconds, label_caps=config.label_caps
+        )
+        applications.open()
+        app = create_app(applications, directory=directory)
+        log.info("starting", extra={"fields": {"version": exporter_version(), "metrics_dir": directory}})
+        try:
+            server.run(app, listener)
+        finally:
+            if app.state.scraper.wait(timeout=1.0):
+                applications.close()
+                log.info("stopped")
+            else:
+                # Its thread still reads the directory. The kernel drops the lock when the process ends.
+                log.warning("stopped during a scrape that does not end")
+
+
+def _usage_error(message: str) -> NoReturn:
+    context = click.get_current_context()
+    raise click.UsageError(message, context)

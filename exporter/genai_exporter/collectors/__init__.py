@@ -1,0 +1,1 @@
+"""What a scrape collects besides the applications' own series."""

@@ -1,0 +1,113 @@
+"""What the exporter says of itself: rendered by prometheus_client after the applications' series.
+
+Imports prometheus_client and the catalogue; knows nothing of files or HTTP.
+"""
+
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest as generate_text
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.registry import Collector
+
+from genai_metrics.catalog import EXPORTER_METRICS, MetricSpec
+
+# Every metric of the catalogue must be served: a new one makes this line fail until it is.
+_BUILD, _DURATION, _SUCCESS, _SERIES, _FILES, _PROCESSES, _PRICE_AGE = EXPORTER_METRICS
+
+APPLICATIONS = "applications"
+"""Name of the collector that reads the metrics directory."""
+
+
+def exporter_version() -> str:
+    """Version of the installed distribution, or ``unknown`` when it runs from bare sources."""
+    try:
+        return version("genai-exporter")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sizes of a scrape that succeeded: series, files by state, living processes by service."""
+
+    series: int
+    files: Mapping[str, int]
+    processes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one run of the applications collector went; immutable.
+
+    ``ended`` is ``time.time()`` at its end, ``duration`` its length in seconds; exactly one of ``totals`` and
+    ``error`` (the reason in words) is None.
+    """
+
+    ended: float
+    duration: float
+    totals: Totals | None
+    error: str | None
+
+
+class ExporterMetrics:
+    """The exporter's own families in both text formats; one thread at a time.
+
+    ``price_data_age`` returns the age of the price table in seconds, or None while it is unknown: then the
+    family is absent.
+    """
+
+    def __init__(self, price_data_age: Callable[[], float | None]) -> None:
+        self._families = _OutcomeFamilies(price_data_age)
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self._families)
+        ProcessCollector(registry=self._registry)
+
+    def render(self, outcome: Outcome, openmetrics: bool) -> bytes:
+        """Text of all own families after the given run, in OpenMetrics with the final ``# EOF``."""
+        self._families.outcome = outcome
+        generate: Callable[[CollectorRegistry], bytes] = (
+            generate_openmetrics if openmetrics else generate_text
+        )
+        return generate(self._registry)
+
+
+class _OutcomeFamilies(Collector):
+    """Yields the catalogue's families of the exporter for the outcome it was last given."""
+
+    def __init__(self, price_data_age: Callable[[], float | None]) -> None:
+        self.outcome: Outcome | None = None
+        self._price_data_age = price_data_age
+        self._build = (exporter_version(), platform.python_version())
+
+    def describe(self) -> Iterator[Metric]:
+        """Name nothing beforehand: families depend on the outcome, and the registry is private."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families; sizes of a failed run are absent, not 0."""
+        yield _gauge(_BUILD, {self._build: 1})
+        if self.outcome is None:
+            return
+        yield _gauge(_DURATION, {(APPLICATIONS,): self.outcome.duration})
+        yield _gauge(_SUCCESS, {(APPLICATIONS,): 0 if self.outcome.totals is None else 1})
+        if self.outcome.totals is not None:
+            yield _gauge(_SERIES, {(): self.outcome.totals.series})
+            yield _gauge(_FILES, {(state,): count for state, count in self.outcome.totals.files.items()})
+            yield _gauge(
+                _PROCESSES, {(service,): count for service, count in self.outcome.totals.processes.items()}
+            )
+        age = self._price_data_age()
+        if age is not None:
+            yield _gauge(_PRICE_AGE, {(): age})
+
+
+def _gauge(spec: MetricSpec, values: Mapping[tuple[str, ...], float]) -> Metric:
+    family = GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)
+    for labels, value in values.items():
+        family.add_metric(labels, value)
+    return family

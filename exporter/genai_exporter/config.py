@@ -1,0 +1,124 @@
+"""What the exporter can be told: its settings, their defaults, and how a YAML file gives them.
+
+Reads no environment and no command line (``cli`` does); imports the standard library, the catalogue and the
+YAML reader.
+"""
+
+import ipaddress
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from genai_metrics import yamlfile
+from genai_metrics.catalog import DEFAULT_LABEL_CAPS
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+"""Log levels, from most to least talkative."""
+
+_KEYS = ("metrics_dir", "web", "born_at_zero_seconds", "label_caps", "log")
+_ADDRESS_FORM = "give HOST:PORT, such as 127.0.0.1:9840, [::1]:9840 or, for all interfaces, :9840"
+
+
+@dataclass(frozen=True)
+class Address:
+    """A TCP address to listen on.
+
+    ``host`` is a name or an IP address without brackets; empty means all interfaces. ``port`` is 0 to 65535;
+    0 means any free one.
+    """
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Read ``HOST:PORT``, ``[IPV6]:PORT`` or ``:PORT``; raises ``ValueError`` that says what to write."""
+        if "/" in text:
+            raise ValueError(
+                f"{text!r} is not an address; leave out http:// and the path, and {_ADDRESS_FORM}"
+            )
+        host, colon, port = text.strip().rpartition(":")
+        if not colon:
+            raise ValueError(f"{text!r} has no port; {_ADDRESS_FORM}")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+            _check_ipv6(host)
+        elif ":" in host:
+            raise ValueError(f"{text!r} is ambiguous; put an IPv6 address in brackets, such as [::1]:9840")
+        if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+            raise ValueError(f"{port!r} is not a port from 0 to 65535; {_ADDRESS_FORM}")
+        return cls(host, int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of one exporter; immutable.
+
+    ``metrics_dir`` is the directory that the applications write to, or None while nothing has named one.
+    ``born_at_zero_seconds`` (>= 0): how long a new series is shown as 0 before it is shown with its value.
+    ``label_caps``: the most values that a label may take in one service, for every capped label.
+    """
+
+    metrics_dir: Path | None = None
+    listen_address: Address = Address("127.0.0.1", 9840)
+    born_at_zero_seconds: float = 20.0
+    label_caps: Mapping[str, int] = field(default_factory=lambda: dict(DEFAULT_LABEL_CAPS))
+    log_level: str = "info"
+
+
+def seconds(text: str) -> float:
+    """Read a finite number of seconds >= 0; raises ``ValueError`` that says what to write instead."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise ValueError(
+            f"{text!r} is not a number of seconds from 0 on; give one without a unit, such as 20"
+        )
+    return number
+
+
+def read(path: Path) -> Config:
+    """Read a YAML configuration file over the defaults.
+
+    A relative ``metrics_dir`` is taken from the folder of the file. Raises ``yamlfile.YamlError``, whose text
+    names file, line, key and remedy, for anything that is unknown, misplaced or out of range.
+    """
+    root = yamlfile.read(path)
+    root.check_keys(_KEYS)
+    web, log, caps = root.section("web"), root.section("log"), root.section("label_caps")
+    web.check_keys(("listen_address",))
+    log.check_keys(("level",))
+    caps.check_keys(DEFAULT_LABEL_CAPS)
+    config, given = Config(), caps.keys()
+    directory = root.text("metrics_dir", None)
+    address = web.text("listen_address", None)
+    try:
+        listen_address = config.listen_address if address is None else Address.parse(address)
+    except ValueError as error:
+        raise web.error(f"web.listen_address: {error}", "listen_address") from error
+    level = log.text("level", config.log_level)
+    if level not in LOG_LEVELS:
+        raise log.error(
+            f"log.level: {level!r} is not a log level; {yamlfile.nearest(level, LOG_LEVELS)}", "level"
+        )
+    return replace(
+        config,
+        metrics_dir=None if directory is None else path.parent / Path(directory).expanduser(),
+        listen_address=listen_address,
+        born_at_zero_seconds=root.number("born_at_zero_seconds", config.born_at_zero_seconds, minimum=0),
+        label_caps={**config.label_caps, **{name: caps.integer(name, minimum=1) for name in given}},
+        log_level=level,
+    )
+
+
+def _check_ipv6(host: str) -> None:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        raise ValueError(f"{host!r} in brackets is not an IPv6 address; {_ADDRESS_FORM}") from None

@@ -1,0 +1,202 @@
+"""The page at ``/``: what is collected, from whom, and what to do next; no scripts, no outside files.
+
+Turns values into text only; every value from outside is escaped.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from string import Template
+
+from genai_exporter.collectors.exporter import Outcome
+from genai_metrics.catalog import BLOCK_KINDS, EXPORTER_METRICS
+
+_STATES = {
+    "live": "of living processes",
+    "dead": "of ended processes, not yet folded",
+    "folded": "of ended processes, folded into the archive",
+    "partial": "read in part: they hold blocks of another release",
+    "rejected": "refused: they cannot be read",
+}
+_TROUBLE = frozenset(("partial", "rejected"))
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the page shows.
+
+    ``outcome`` is the last scrape's, None before the first; ``age`` the seconds since its end. ``directory``
+    is the metrics directory, ``address`` the host and port that the reader used.
+    """
+
+    outcome: Outcome | None
+    age: float
+    directory: str
+    address: str
+    version: str
+    python: str
+
+
+def render(page: Page) -> str:
+    """Return the HTML document."""
+    return _DOCUMENT.substitute(
+        style=_STYLE,
+        state=_state(page),
+        services=_services(page),
+        files=_files(page),
+        first_steps=_FIRST_STEPS.substitute(directory=escape(page.directory), address=escape(page.address)),
+        opened="" if _has_series(page) else " open",
+        families=_families(),
+        directory=escape(page.directory),
+        version=escape(page.version),
+        python=escape(page.python),
+    )
+
+
+def _has_series(page: Page) -> bool:
+    return page.outcome is not None and page.outcome.totals is not None and page.outcome.totals.series > 0
+
+
+def _state(page: Page) -> str:
+    outcome = page.outcome
+    if outcome is None:
+        return '<p class="note">The metrics directory has not been read yet.</p>'
+    if outcome.totals is None:
+        reason = escape(outcome.error or "")
+        return (
+            f'<p class="note bad"><strong>The last scrape failed:</strong> {reason}. '
+            "No application series are served until this is mended.</p>"
+        )
+    totals = outcome.totals
+    figures = (
+        (f"{totals.series:,}", "series"),
+        (f"{len(totals.processes):,}", "service" if len(totals.processes) == 1 else "services"),
+        (f"{sum(totals.processes.values()):,}", "living processes"),
+        (_duration(outcome.duration), f"last scrape, {_duration(page.age)} ago"),
+    )
+    cells = "".join(f"<div><b>{value}</b><span>{label}</span></div>" for value, label in figures)
+    note = ""
+    if totals.series == 0:
+        note = '<p class="note">No application has recorded anything here yet: see <em>First steps</em>.</p>'
+    return f'<div class="figures">{cells}</div>{note}'
+
+
+def _services(page: Page) -> str:
+    if page.outcome is None or page.outcome.totals is None or not page.outcome.totals.processes:
+        return '<p class="quiet">None that is alive. What ended processes recorded is still served.</p>'
+    rows = (
+        (escape(service), f"{count:,}") for service, count in sorted(page.outcome.totals.processes.items())
+    )
+    return _table(("Service", "Living processes"), rows)
+
+
+def _files(page: Page) -> str:
+    if page.outcome is None or page.outcome.totals is None:
+        return ""
+    rows = []
+    for state, count in sorted(page.outcome.totals.files.items()):
+        label = escape(_STATES.get(state, state))
+        if count and state in _TROUBLE:
+            label = f'<strong class="bad">{label}</strong>'
+        rows.append((label, f"{count:,}"))
+    return _table(("Files", "Count"), rows)
+
+
+def _families() -> str:
+    rows = (
+        (f"<code>{escape(spec.name)}</code>", escape(spec.type), escape(spec.help))
+        for spec in (*(metric for kind in BLOCK_KINDS for metric in kind.metrics), *EXPORTER_METRICS)
+    )
+    return _table(("Metric", "Type", "Meaning"), rows)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Join cells that are HTML already."""
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    titles = "".join(f"<th>{title}</th>" for title in head)
+    return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _duration(seconds: float) -> str:
+    """Write seconds in the unit that a person would choose."""
+    seconds = max(seconds, 0.0)
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.0f} min"
+
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c2230; --soft: #5d6679; --line: #dfe3ea; --card: #fff;
+  --page: #f5f6f9; --accent: #b4430f; --bad: #b3261e; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --soft: #9aa4b8; --line: #2e3544;
+  --card: #1a1f2a; --page: #11151d; --accent: #ff9a5c; --bad: #ff8a80; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
+main { max-width: 60rem; margin: 0 auto; padding: 2rem 1.25rem 3rem; }
+h1 { margin: 0; font-size: 1.6rem; }
+h2 { margin: 0 0 .5rem; font-size: 1.05rem; }
+a { color: var(--accent); }
+nav { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; margin: 1rem 0 1.5rem; }
+section, details { background: var(--card); border: 1px solid var(--line); border-radius: .6rem;
+  padding: 1rem 1.25rem; margin: 0 0 1rem; overflow-x: auto; }
+summary { cursor: pointer; font-weight: 600; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: 1rem;
+  margin: 0 0 1rem; }
+.figures div { background: var(--card); border: 1px solid var(--line); border-radius: .6rem;
+  padding: .8rem 1.25rem; }
+.figures b { display: block; font-size: 1.6rem; font-variant-numeric: tabular-nums; }
+.figures span, .quiet, footer { color: var(--soft); font-size: .9rem; }
+.note { background: var(--card); border-left: .3rem solid var(--accent); border-radius: .3rem;
+  padding: .7rem 1rem; }
+.note.bad { border-color: var(--bad); }
+.bad { color: var(--bad); }
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 0 1rem; }
+table { border-collapse: collapse; width: 100%; font-size: .93rem; }
+th { text-align: left; font-weight: 600; color: var(--soft); }
+th, td { padding: .3rem .75rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+tr:last-child td { border-bottom: 0; }
+code, pre { font: .88em/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
+pre { background: var(--page); border-radius: .4rem; padding: .7rem .9rem; overflow-x: auto; }
+"""
+
+_FIRST_STEPS = Template("""<ol>
+<li>Point the application at the directory that this exporter reads:
+<pre>export GENAI_METRICS_DIR=$directory</pre></li>
+<li>Record its calls:
+<pre>from genai_metrics import track_llm_call
+
+track_llm_call(mode="1", model="gpt-4", input_tokens=1000, output_tokens=500)</pre></li>
+<li>Let Prometheus scrape this exporter:
+<pre>scrape_configs:
+  - job_name: genai-exporter
+    static_configs:
+      - targets: ["$address"]</pre></li>
+</ol>""")
+
+_DOCUMENT = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>genai-exporter</title>
+<style>$style</style>
+</head>
+<body>
+<main>
+<h1>genai-exporter</h1>
+<div>Prometheus metrics of LLM, RAG and agent workflows, from <code>$directory</code></div>
+<nav><a href="metrics">Metrics</a> <a href="-/healthy">Healthy?</a> <a href="-/ready">Ready?</a></nav>
+$state
+<div class="columns">
+<section><h2>Services</h2>$services</section>
+<section><h2>Metrics directory</h2>$files</section>
+</div>
+<details$opened><summary>First steps</summary>$first_steps</details>
+<details><summary>What is collected</summary>$families</details>
+<footer>genai-exporter $version on Python $python</footer>
+</main>
+</body>
+</html>
+""")

@@ -1,0 +1,159 @@
+"""The exporter's HTTP face: routes, negotiation and answers; knows nothing of files, sockets or signals.
+
+Nothing here blocks the event loop: scrapes run in the scraper's thread.
+"""
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from genai_exporter import landing
+from genai_exporter.collectors.exporter import ExporterMetrics, Outcome, exporter_version
+from genai_exporter.scraping import Applications, Format, Scraper
+from genai_metrics.pricing import PriceResolver
+
+TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+# After that long without samples Prometheus itself calls a series stale, so nobody scrapes us.
+_ABANDONED_SECONDS = 300.0
+_PATHS = "/metrics, /-/healthy, /-/ready and /"
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+def create_app(
+    applications: Applications,
+    *,
+    directory: Path,
+    price_data_age: Callable[[], float | None] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Starlette:
+    """Make the application that serves ``applications``, whose metrics directory is ``directory``.
+
+    ``price_data_age`` returns the age of the price table in seconds, or None when unknown (by default that of
+    the installed genai-prices); ``clock`` counts seconds. The app's ``state.scraper`` is its ``Scraper``.
+    """
+    own = ExporterMetrics(PriceResolver().data_age_seconds if price_data_age is None else price_data_age)
+    scraper = Scraper(applications, own)
+    pages = _Pages(scraper, directory, clock)
+    app = Starlette(
+        routes=[
+            Route("/metrics", pages.metrics),
+            Route("/-/healthy", pages.healthy),
+            Route("/-/ready", pages.ready),
+            Route("/", pages.landing),
+        ],
+        exception_handlers={404: _not_found, 405: _method_not_allowed},
+    )
+    app.router.redirect_slashes = False
+    app.state.scraper = scraper
+    return app
+
+
+def prefers_openmetrics(accept: str) -> bool:
+    """Whether an Accept header ranks OpenMetrics 1.0.0 at least as high as plain text."""
+    openmetrics = plain = 0.0
+    for name, parameters, quality in _ranges(accept):
+        if name == "application/openmetrics-text" and parameters.get("version", "1.0.0") == "1.0.0":
+            openmetrics = max(openmetrics, quality)
+        elif name in ("text/plain", "text/*", "*/*"):
+            plain = max(plain, quality)
+    return openmetrics > 0 and openmetrics >= plain
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether an Accept-Encoding header allows gzip, by name or by ``*``."""
+    qualities = {name: quality for name, _, quality in _ranges(accept_encoding)}
+    return qualities.get("gzip", qualities.get("*", 0.0)) > 0
+
+
+class _Pages:
+    """The endpoints, and when ``/metrics`` was last served."""
+
+    def __init__(self, scraper: Scraper, directory: Path, clock: Callable[[], float]) -> None:
+        self._scraper = scraper
+        self._directory = directory
+        self._clock = clock
+        self._served_at: float | None = None
+
+    async def metrics(self, request: Request) -> Response:
+        """Serve a fresh scrape in the format and coding that the client prefers."""
+        wanted = Format(
+            prefers_openmetrics(",".join(request.headers.getlist("accept"))),
+            accepts_gzip(",".join(request.headers.getlist("accept-encoding"))),
+        )
+        headers = {
+            "Content-Type": OPENMETRICS_TYPE if wanted.openmetrics else TEXT_TYPE,
+            "Vary": "Accept, Accept-Encoding",
+            **({"Content-Encoding": "gzip"} if wanted.gzip else {}),
+        }
+        if request.method == "HEAD":
+            # No scrape: one that nobody sees would count new series as shown. So the length is unknown.
+            response = Response(headers=headers)
+            del response.headers["content-length"]
+            return response
+        body = await self._scraper.metrics(wanted)
+        self._served_at = self._clock()
+        return Response(body, headers=headers)
+
+    async def healthy(self, request: Request) -> Response:
+        """Say that the process runs."""
+        return PlainTextResponse("genai-exporter is healthy.\n")
+
+    async def ready(self, request: Request) -> Response:
+        """Say whether the metrics directory can be read; look again only if there is no good scrape yet."""
+        outcome = self._scraper.last
+        if outcome is None or outcome.error is not None:
+            outcome = await self._scraper.probe()
+        if outcome.error is not None:
+            return PlainTextResponse(f"genai-exporter is not ready: {outcome.error}\n", 503)
+        return PlainTextResponse("genai-exporter is ready.\n")
+
+    async def landing(self, request: Request) -> Response:
+        """Show the last scrape; make one only when no Prometheus does, so that visits do not disturb it."""
+        outcome: Outcome | None = self._scraper.last
+        if self._served_at is None or self._clock() - self._served_at > _ABANDONED_SECONDS:
+            outcome = await self._scraper.probe()
+        page = landing.Page(
+            outcome=outcome,
+            age=0.0 if outcome is None else time.time() - outcome.ended,
+            directory=str(self._directory),
+            address=request.headers.get("host", "127.0.0.1:9840"),
+            version=exporter_version(),
+            python=platform.python_version(),
+        )
+        return HTMLResponse(landing.render(page), headers=_PAGE_HEADERS)
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    return PlainTextResponse(f"Nothing here; genai-exporter serves {_PATHS}\n", 404)
+
+
+async def _method_not_allowed(request: Request, error: Exception) -> Response:
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return PlainTextResponse("Only GET and HEAD are answered\n", 405, headers)
+
+
+def _ranges(header: str) -> Iterator[tuple[str, dict[str, str], float]]:
+    """Yield name, parameters and quality (0 to 1) of each element of an Accept or Accept-Encoding header."""
+    for element in header.split(","):
+        name, *rest = (part.strip() for part in element.split(";"))
+        pairs = (part.partition("=") for part in rest)
+        parameters = {key.strip().lower(): value.strip().strip('"') for key, _, value in pairs}
+        try:
+            quality = float(parameters.pop("q", "1"))
+        except ValueError:
+            quality = 0.0
+        if name and 0 <= quality <= 1:
+            yield name.lower(), parameters, quality
