@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genai_metrics.pricefile import Price, PriceFile, PriceFileError, canonical_provider, load_price_file
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice, Provider, TieredPrices
 
 __all__ = ["Price", "PriceResolver", "warm_up"]
@@ -28,8 +29,8 @@ _PER_THOUSAND = 1e3
 
 # Names of Amazon Bedrock: a vendor, a dot and a model, with or without a region in front, or a resource name.
 _BEDROCK_MODEL = re.compile(
-    r"(?:[a-z-]+\.)?(?:ai21|amazon|anthropic|cohere|deepseek|meta|minimax|mistral|moonshotai?|nvidia|openai|qwen|"
-    r"writer)\.[a-z]|arn:aws[a-z-]*:bedrock:"
+    r"(?:[a-z-]+\.)?(?:ai21|amazon|anthropic|cohere|deepseek|meta|minimax|mistral|moonshotai?|nvidia|openai|"
+    r"qwen|writer)\.[a-z]|arn:aws[a-z-]*:bedrock:"
 )
 # "google/gemma-3-27b-it" names an open model that many serve, not the free offer of Google's own API.
 _OPEN_MODEL_ORGANISATIONS = frozenset({"google", "meta"})
@@ -145,7 +146,7 @@ def _from_genai_prices(provider: str | None, model: str, now: float) -> Price | 
     table = found.get_prices(at)
     if _is_empty(table):
         # Google gives some open models away on its Gemini API; the same models cost money on Vertex AI.
-        free = _says_free(found) and "vertex" not in (provider or "")
+        free = _says_free(found) and "vertex" not in (provider or "").lower()
         return Price(0.0, 0.0, 0.0, 0.0, 0.0, expires_at=expires_at, source="genai-prices") if free else None
     return _price(table, expires_at)
 
@@ -210,10 +211,12 @@ def _rates(
 ) -> Price:
     """Rates for calls of more than ``start`` input tokens; ``start`` None: those below every tier."""
 
+    from genai_prices.types import TieredPrices
+
     def rate(value: "Decimal | TieredPrices | None", otherwise: float, per: float = _PER_MILLION) -> float:
         if value is None:
             return otherwise
-        if isinstance(value, Decimal):
+        if not isinstance(value, TieredPrices):
             return float(value) / per
         amount = value.base
         for tier in value.tiers:  # ascending: the last one that is reached counts

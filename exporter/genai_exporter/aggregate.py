@@ -1,0 +1,239 @@
+"""The metrics directory as the exporter sees it: living files, dead files and the archive, summed at each scrape.
+
+Imports genai_metrics and the parts beside it: ``blockreader`` (one file), ``totals`` (the sums), ``archive`` (ended
+processes), ``shown`` (what Prometheus has seen).
+"""
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from genai_metrics.births import BORN_AT_ZERO_SECONDS, Births
+from genai_metrics.blockfile import SUFFIX, BlockFileError
+from genai_metrics.catalog import DEFAULT_LABEL_CAPS, BlockKind
+from genai_metrics.exposition import Row, render, sample_count
+
+from genai_exporter.archive import ARCHIVE_NAME, Archive
+from genai_exporter.blockreader import KINDS_BY_LAYOUT, BlockFileReader
+from genai_exporter.shown import FOUND, SHOWN, ShownRecord
+from genai_exporter.totals import Total, Totals
+
+logger = logging.getLogger("genai_exporter")
+
+LOCK_NAME = "exporter.lock"
+
+
+class DirectoryError(Exception):
+    """The metrics directory cannot be served; the text names it and the remedy."""
+
+
+@dataclass(frozen=True)
+class Scrape:
+    """What one reading of the directory found.
+
+    ``series``: sample lines of applications. ``files``: number of files by state (``live``, ``dead``, ``folded``,
+    ``rejected``, ``partial``). ``processes``: living processes by service. ``merged``: by (service, label), distinct
+    label values that were merged into ``__other__`` because the cap over all processes was reached.
+    """
+
+    series: int
+    files: Mapping[str, int]
+    processes: Mapping[str, int]
+    merged: Mapping[tuple[str, str], int]
+    _rows: Mapping[BlockKind, list[Row]]
+
+    def render(self, openmetrics: bool) -> Iterator[bytes]:
+        """Yield the exposition in chunks of whole lines, without ``# EOF``; any thread, any number of times."""
+        return render(self._rows, openmetrics=openmetrics)
+
+
+class Applications:
+    """One exporter's view of one metrics directory. Not thread-safe: the caller serialises ``scrape``.
+
+    ``born_at_zero_seconds``: how long a new series is shown as 0 first. ``label_caps``: largest number of distinct
+    values of a label within a service, over all its processes.
+    """
+
+    def __init__(
+        self,
+        metrics_dir: Path,
+        *,
+        born_at_zero_seconds: float = BORN_AT_ZERO_SECONDS,
+        label_caps: Mapping[str, int] | None = None,
+    ) -> None:
+        self._directory = metrics_dir
+        self._births = Births(born_at_zero_seconds)
+        self._totals = Totals({**DEFAULT_LABEL_CAPS, **(label_caps or {})})
+        self._archive = Archive(metrics_dir)
+        self._record = ShownRecord(metrics_dir)
+        self._readers: dict[str, BlockFileReader] = {}
+        self._rejected: dict[str, str] = {}
+        self._fold_failure = ""
+        self._round = 0
+        self._lock_fd = -1
+
+    def open(self) -> None:
+        """Make the directory if it is missing, lock it, and read what an earlier exporter left.
+
+        Raises ``DirectoryError`` when the directory cannot be used or another exporter serves it.
+        """
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock()
+        except OSError as error:
+            raise DirectoryError(
+                f"metrics directory {self._directory} cannot be used: {error}; "
+                "it must be a directory that this user may read and write"
+            ) from None
+        try:
+            self._restore()
+        except (BlockFileError, UnicodeDecodeError, OSError) as error:
+            self.close()
+            raise DirectoryError(
+                f"{self._directory / ARCHIVE_NAME} cannot be read: {error}; it holds the counts of ended processes: "
+                "restore it from a backup, or move it away to start without them"
+            ) from None
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    def scrape(self) -> Scrape:
+        """Read all files, fold those of ended processes, and return the sums; raises ``OSError`` if that is impossible."""
+        readers = self._read_files()
+        dead = [reader for reader in readers if not reader.alive and not reader.unknown]
+        self._fold(dead)
+        self._sum([reader for reader in readers if reader.path.name not in self._archive.folded_names])
+        self._record.append(FOUND, self._totals.take_new())
+        rows = self._rows()
+        return Scrape(
+            series=sample_count(rows),
+            files={
+                "live": sum(reader.alive for reader in readers),
+                "dead": sum(not reader.alive and reader.path.name in self._readers for reader in readers),
+                "folded": self._archive.folded_count,
+                "rejected": len(self._rejected),
+                "partial": sum(reader.unknown > 0 for reader in readers),
+            },
+            processes=self._processes(readers),
+            merged=self._totals.merged_values(),
+            _rows=rows,
+        )
+
+    def _lock(self) -> None:
+        path = self._directory / LOCK_NAME
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            raise DirectoryError(
+                f"another exporter serves {self._directory} (its process id, as it sees itself: "
+                f"{path.read_text().strip() or 'unknown'}); stop that one, or give this one another --metrics-dir"
+            ) from None
+        os.ftruncate(fd, 0)
+        os.write(fd, f"{os.getpid()}\n".encode())
+        self._lock_fd = fd
+
+    def _restore(self) -> None:
+        """Take up where an earlier exporter ended: label values admitted, series shown, counts archived."""
+        records = self._record.load()
+        for what, (layout_id, name) in records or ():
+            kind = KINDS_BY_LAYOUT.get(layout_id)
+            service, _, key = name.partition(b"\0")
+            total = None if kind is None else self._totals.find(kind, service.decode(), key)
+            if total is not None and what == SHOWN:
+                total.shown = True
+        known = self._totals.take_new()
+        self._archive.load(self._totals)
+        self._archive.unlink_folded()
+        if records is None:
+            # Never run here, or the record is lost: what is found may have been shown. Taking it for new would fake
+            # a counter reset; taking it for shown only loses increments from before this start.
+            self._record.create()
+            self._sum(self._read_files())
+            found = self._totals.take_new()
+            for total in found:
+                total.shown = True
+            self._record.append(SHOWN, found)
+        else:
+            self._record.append(FOUND, self._totals.take_new())
+        logger.info("metrics directory %s: %d series known from before", self._directory, len(known))
+
+    def _read_files(self) -> list[BlockFileReader]:
+        """Read every block file but those in the archive; one that is not sound is refused and logged once."""
+        names = {entry.name for entry in os.scandir(self._directory) if entry.name.endswith(SUFFIX)}
+        names -= self._archive.folded_names
+        self._readers = {name: reader for name, reader in self._readers.items() if name in names}
+        self._rejected = {name: why for name, why in self._rejected.items() if name in names}
+        readers = []
+        for name in sorted(names):
+            reader = self._readers.get(name) or BlockFileReader(self._directory / name)
+            try:
+                reader.read(self._totals)
+            except FileNotFoundError:
+                continue
+            except (BlockFileError, OSError) as error:
+                self._readers.pop(name, None)
+                if self._rejected.get(name) != str(error):
+                    logger.error("%s: left out: %s", reader.path, error)
+                self._rejected[name] = str(error)
+                continue
+            self._rejected.pop(name, None)
+            self._readers[name] = reader
+            readers.append(reader)
+        return readers
+
+    def _fold(self, dead: list[BlockFileReader]) -> None:
+        if not dead:
+            return
+        try:
+            self._archive.fold(dead)
+        except OSError as error:
+            # The files stay and are summed as they are, as often as it takes.
+            if str(error) != self._fold_failure:
+                logger.error("%s: files of ended processes cannot be folded: %s", self._directory, error)
+            self._fold_failure = str(error)
+            return
+        self._fold_failure = ""
+        for reader in dead:
+            self._readers.pop(reader.path.name, None)
+
+    def _sum(self, readers: list[BlockFileReader]) -> None:
+        self._round += 1
+        self._archive.add_to_totals(self._round)
+        for reader in readers:
+            reader.add_to_totals(self._round)
+
+    def _rows(self) -> dict[BlockKind, list[Row]]:
+        """Return what is to be shown; series that are about to be shown above 0 are recorded first."""
+        rows: dict[BlockKind, list[Row]] = {}
+        grown: list[Total] = []
+        for kind, totals in self._totals.by_kind():
+            if kind.merge != "sum":
+                rows[kind] = [(t.labels, t.values) for t in totals if t.was_added_in(self._round)]
+                continue
+            for total in totals:
+                if not total.shown and self._births.may_show(total):
+                    grown.append(total)
+        self._record.append(SHOWN, grown)
+        for total in grown:
+            total.shown = True
+            self._births.forget(total)
+        for kind, totals in self._totals.by_kind():
+            if kind.merge == "sum":
+                zeros = [0.0] * kind.slots
+                rows[kind] = [(t.labels, t.values if t.shown else zeros) for t in totals]
+        return rows
+
+    @staticmethod
+    def _processes(readers: list[BlockFileReader]) -> dict[str, int]:
+        processes: dict[str, int] = {}
+        for reader in readers:
+            processes[reader.service] = processes.get(reader.service, 0) + reader.alive
+        return processes

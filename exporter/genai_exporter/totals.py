@@ -1,0 +1,107 @@
+"""What the exporter adds up: one total per service, block kind and label tuple, over all files.
+
+Imports genai_metrics. Pure bookkeeping in memory: no files, no clock.
+"""
+
+from collections.abc import Iterator, Mapping
+from operator import add
+
+from genai_metrics.blockfile import decode_key, encode_key
+from genai_metrics.catalog import OVERFLOW, BlockKind
+from genai_metrics.exposition import label_text
+
+TotalKey = tuple[str, str, bytes]
+"""Service, name of the block kind, key as in a block file (after the exporter's caps)."""
+
+
+class Total:
+    """The sum of blocks of equal key. ``values`` is replaced, never changed in place: a rendering may hold it."""
+
+    __slots__ = ("_round", "key", "kind", "labels", "service", "shown", "values")
+
+    def __init__(self, kind: BlockKind, service: str, key: bytes) -> None:
+        self.kind = kind
+        self.service = service
+        self.key = key
+        self.labels = label_text(service, kind.labels, decode_key(key))
+        self.values: list[float] = [0.0] * kind.slots
+        self.shown = False
+        self._round = -1
+
+    @property
+    def name(self) -> TotalKey:
+        """What tells this total from all others."""
+        return self.service, self.kind.name, self.key
+
+    def add(self, values: list[float], round_: int) -> None:
+        """Add a block's values; the first block of a round replaces what the last round left."""
+        if self._round != round_:
+            self._round = round_
+            self.values = values
+        elif self.kind.merge == "live_max":
+            self.values = list(map(max, self.values, values))
+        else:
+            self.values = list(map(add, self.values, values))
+
+    def was_added_in(self, round_: int) -> bool:
+        """Whether any block was added in that round: a gauge without one has no living process and is absent."""
+        return self._round == round_
+
+
+class Totals:
+    """All totals, and the caps on label values over all processes of a service.
+
+    Each process keeps the caps for itself; the union of what several admitted may still be too large, so they are kept
+    here once more, in the order in which values are first seen. ``restore`` repeats the order of an earlier run.
+    """
+
+    def __init__(self, label_caps: Mapping[str, int]) -> None:
+        self._caps = label_caps
+        self._admitted: dict[tuple[str, str], set[str]] = {}
+        self._refused: dict[tuple[str, str], set[str]] = {}
+        self._by_name: dict[TotalKey, Total] = {}
+        self._in_order: dict[BlockKind, list[Total]] = {}
+        self._new: list[Total] = []
+
+    def find(self, kind: BlockKind, service: str, key: bytes) -> Total | None:
+        """Return the total for a block's key, made if new; ``None`` when the key does not fit the kind's labels."""
+        total = self._by_name.get((service, kind.name, key))
+        if total is None:
+            values = decode_key(key)
+            if len(values) != len(kind.labels):
+                return None
+            key = encode_key(tuple(self._admit(service, *pair) for pair in zip(kind.labels, values, strict=True)))
+            total = self._by_name.get((service, kind.name, key))
+            if total is None:
+                total = self._by_name[service, kind.name, key] = Total(kind, service, key)
+                self._new.append(total)
+        return total
+
+    def take_new(self) -> list[Total]:
+        """Return the totals made since the last call."""
+        new, self._new = self._new, []
+        for total in new:
+            self._in_order.setdefault(total.kind, []).append(total)
+        # By label text, so that the output is the same whatever the order of files.
+        for kind in {total.kind for total in new}:
+            self._in_order[kind].sort(key=lambda total: total.labels)
+        return new
+
+    def by_kind(self) -> Iterator[tuple[BlockKind, list[Total]]]:
+        """Yield each kind with its totals in order of their labels."""
+        yield from self._in_order.items()
+
+    def merged_values(self) -> dict[tuple[str, str], int]:
+        """Return, by service and label, how many distinct values were merged into ``__other__`` here."""
+        return {name: len(values) for name, values in self._refused.items()}
+
+    def _admit(self, service: str, label: str, value: str) -> str:
+        cap = self._caps.get(label)
+        if cap is None or value == OVERFLOW:
+            return value
+        admitted = self._admitted.setdefault((service, label), set())
+        if value in admitted or len(admitted) < cap:
+            admitted.add(value)
+            return value
+        self._refused.setdefault((service, label), set()).add(value)
+        return OVERFLOW

@@ -1,0 +1,172 @@
+"""From blocks to the Prometheus text format 0.0.4 and OpenMetrics 1.0, and to prometheus_client families.
+
+The renderer is compiled: for each metric of the catalogue a function is generated whose body is one f-string with all
+lines of a block, which is what makes 100 000 lines take tens of milliseconds. Sample lines are the same in both formats;
+only the lines about a family differ. Imports the catalogue, blocks and prometheus_client.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from functools import cache
+from itertools import accumulate, islice
+
+from prometheus_client import Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from genai_metrics.blocks import Block, Key
+from genai_metrics.catalog import BLOCK_KINDS, SERVICE_LABEL, BlockKind, MetricSpec
+from genai_metrics.recorder import Recorder
+
+Row = tuple[str, Sequence[float]]
+"""One block to be rendered: its labels as ``label_text`` writes them, and its values in catalogue order."""
+
+CHUNK_LINES = 256
+"""About how many lines one chunk holds: small enough that an event loop is held up for well under a millisecond."""
+
+shown_elsewhere: ContextVar[bool] = ContextVar("genai_metrics_shown_elsewhere", default=False)
+"""Set while a registry is collected by an endpoint of ours that renders the blocks itself."""
+
+
+def label_text(service: str, names: Sequence[str], values: Sequence[str]) -> str:
+    """Return ``service="…",name="value",…``, escaped as both formats want it."""
+    pairs = zip((SERVICE_LABEL, *names), (service, *values), strict=True)
+    return ",".join(f'{name}="{_escape(value)}"' for name, value in pairs)
+
+
+def render(rows: Mapping[BlockKind, Sequence[Row]], *, openmetrics: bool) -> Iterator[bytes]:
+    """Yield the exposition of all rows in chunks of whole lines, family by family, without OpenMetrics' ``# EOF``.
+
+    Rows keep their order. Kinds without rows are left out: an unknown family is absent, not empty.
+    """
+    for kind in BLOCK_KINDS:
+        of_kind = rows.get(kind)
+        if not of_kind:
+            continue
+        for metric, offset in kind.layout():
+            yield family_head(metric, openmetrics=openmetrics).encode()
+            lines = line_function(metric, offset)
+            remaining = iter(of_kind)
+            step = max(1, CHUNK_LINES // lines_per_block(metric))
+            while chunk := list(islice(remaining, step)):
+                yield lines(chunk).encode()
+
+
+def family_head(metric: MetricSpec, *, openmetrics: bool) -> str:
+    """Return the HELP, TYPE and (OpenMetrics) UNIT lines of a family."""
+    name = metric.family if openmetrics else metric.name
+    unit = f"# UNIT {name} {metric.unit}\n" if openmetrics and metric.unit else ""
+    return f"# HELP {name} {_escape_help(metric.help)}\n# TYPE {name} {metric.type}\n{unit}"
+
+
+def lines_per_block(metric: MetricSpec) -> int:
+    """Return the number of sample lines that one block takes for ``metric``."""
+    return metric.slots + 1 if metric.type == "histogram" else metric.slots
+
+
+def sample_count(rows: Mapping[BlockKind, Sequence[Row]]) -> int:
+    """Return the number of sample lines that ``render`` makes of ``rows``."""
+    return sum(len(of_kind) * sum(map(lines_per_block, kind.metrics)) for kind, of_kind in rows.items())
+
+
+@cache
+def line_function(metric: MetricSpec, offset: int) -> Callable[[Iterable[Row]], str]:
+    """Compile the function that turns rows into the sample lines of ``metric``, whose slots start at ``offset``."""
+    if metric.type == "histogram":
+        counts = [f"c{i}" for i in range(len(metric.buckets) + 1)]
+        bounds = [floatToGoString(bound) for bound in (*metric.buckets, float("inf"))]
+        before = f"{', '.join(counts)} = accumulate(values[{offset}:{offset + len(counts)}])"
+        lines = [
+            _line(f"{metric.name}_bucket", count, f',le="{bound}"')
+            for bound, count in zip(bounds, counts, strict=True)
+        ]
+        # _count is derived from the buckets, so that the two can never contradict each other.
+        lines.append(_line(f"{metric.name}_count", counts[-1]))
+        lines.append(_line(f"{metric.name}_sum", f"values[{offset + len(counts)}]"))
+    else:
+        before = "pass"
+        label, choices = metric.split or ("", ("",))
+        extras = [f',{label}="{choice}"' if label else "" for choice in choices]
+        lines = [_line(metric.name, f"values[{offset + i}]", extra) for i, extra in enumerate(extras)]
+    body = "\\n".join(lines) + "\\n"
+    source = (
+        "def lines(rows):\n"
+        "    out = []\n"
+        "    for labels, values in rows:\n"
+        f"        {before}\n"
+        f"        out.append(f'''{body}''')\n"
+        "    return ''.join(out)\n"
+    )
+    scope: dict[str, object] = {"accumulate": accumulate}
+    exec(compile(source, f"<lines of {metric.name}>", "exec"), scope)
+    return scope["lines"]  # type: ignore[return-value]
+
+
+def _line(name: str, value: str, extra_label: str = "") -> str:
+    """Return one sample line as the source text of an f-string over ``labels`` and the expression ``value``."""
+    return name + "{{{labels}" + extra_label + "}} {" + value + "!r}"
+
+
+class BlockCollector(Collector):
+    """prometheus_client collector over this process's own blocks; for applications that serve themselves.
+
+    ``recorder`` returns the current recorder or ``None``. While the process records into a metrics directory nothing is
+    collected: the exporter serves that directory, and one worker's share would pass for the whole.
+    """
+
+    def __init__(self, recorder: Callable[[], Recorder | None]) -> None:
+        self._recorder = recorder
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield every family without samples, so that duplicate names are refused and ``name[]`` filters work."""
+        for kind in BLOCK_KINDS:
+            for metric in kind.metrics:
+                yield _family(metric)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families that have samples."""
+        recorder = self._recorder()
+        if recorder is None or shown_elsewhere.get():
+            return
+        for kind, blocks in own_blocks(recorder).items():
+            rows = [((recorder.service, *block.key), block.read()) for block in blocks]
+            for metric, offset in kind.layout():
+                family = _family(metric)
+                for key, values in rows:
+                    _add_samples(family, metric, key, values[offset : offset + metric.slots])
+                yield family
+
+
+def own_blocks(recorder: Recorder) -> dict[BlockKind, list[Block]]:
+    """Return the blocks that this process has to show itself, by kind; none when an exporter shows them."""
+    by_kind: dict[BlockKind, list[Block]] = {}
+    if recorder.settings.metrics_dir is None:
+        for block in recorder.blocks():
+            by_kind.setdefault(block.kind, []).append(block)
+    return by_kind
+
+
+def _family(metric: MetricSpec) -> Metric:
+    names = (SERVICE_LABEL, *metric.label_names)
+    if metric.type == "histogram":
+        return HistogramMetricFamily(metric.name, metric.help, labels=names, unit=metric.unit)
+    family = CounterMetricFamily if metric.type == "counter" else GaugeMetricFamily
+    return family(metric.name, metric.help, labels=names, unit=metric.unit)
+
+
+def _add_samples(family: Metric, metric: MetricSpec, key: Key, values: Sequence[float]) -> None:
+    if isinstance(family, HistogramMetricFamily):
+        bounds = [floatToGoString(bound) for bound in (*metric.buckets, float("inf"))]
+        family.add_metric(key, list(zip(bounds, accumulate(values[:-1]), strict=True)), values[-1])
+    elif isinstance(family, CounterMetricFamily | GaugeMetricFamily):
+        for choice, value in zip(metric.split[1] if metric.split else ("",), values, strict=True):
+            family.add_metric((*key, choice) if choice else key, value)
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def _escape_help(text: str) -> str:
+    return text.replace("\\", r"\\").replace("\n", r"\n")

@@ -1,0 +1,200 @@
+"""LLM calls on their way into blocks: the series found so far, and the one function that adds to them.
+
+The hot path behind ``tracking``. Every call ends in ``add_call``, the well-formed ones at once, the others by way of
+``llm_unusual``.
+"""
+
+import threading
+import time
+from bisect import bisect_left
+
+from genai_metrics import runtime
+from genai_metrics.blocks import Block
+from genai_metrics.catalog import (
+    CALL_SECONDS,
+    FIRST_TOKEN_SECONDS,
+    LLM_CALL,
+    LLM_COST,
+    LLM_STREAM,
+    OUTPUT_TOKEN_SECONDS,
+    TENANT,
+)
+from genai_metrics.pricing import Price
+
+Rates = tuple[float, float, float, float, float, float]
+"""US dollars per token of input, cache read, cache write, output, reasoning; and per call."""
+
+_DURATION = LLM_CALL.offset("genai_llm_call_duration_seconds")
+_DURATION_SUM = _DURATION + len(CALL_SECONDS) + 1
+_INPUT = LLM_CALL.offset("genai_llm_input_tokens_total")
+_OUTPUT = LLM_CALL.offset("genai_llm_output_tokens_total")
+_READ = LLM_CALL.offset("genai_llm_cache_read_input_tokens_total")
+_WRITE = LLM_CALL.offset("genai_llm_cache_write_input_tokens_total")
+_REASONING = LLM_CALL.offset("genai_llm_reasoning_output_tokens_total")
+_FIRST = LLM_STREAM.offset("genai_llm_time_to_first_token_seconds")
+_FIRST_SUM = _FIRST + len(FIRST_TOKEN_SECONDS) + 1
+_PER_TOKEN = LLM_STREAM.offset("genai_llm_time_per_output_token_seconds")
+_PER_TOKEN_SUM = _PER_TOKEN + len(OUTPUT_TOKEN_SECONDS) + 1
+_COST_INPUT, _COST_READ, _COST_WRITE, _COST_OUTPUT, COST_UNATTRIBUTED = range(5)
+SAVED_BY_RESPONSE_CACHE = LLM_COST.offset("genai_llm_cost_saved_usd_total")
+_SAVED_BY_PROMPT_CACHE = SAVED_BY_RESPONSE_CACHE + 1
+_TENANT_INPUT = TENANT.offset("genai_tenant_tokens_total")
+_TENANT_OUTPUT = _TENANT_INPUT + 1
+TENANT_COST = TENANT.offset("genai_tenant_cost_usd_total")
+TENANT_SAVED = TENANT.offset("genai_tenant_cost_saved_usd_total")
+TENANT_ERRORS = TENANT.offset("genai_tenant_errors_total")
+
+
+class CallSeries:
+    """The blocks that a call with one label tuple updates, under one lock, and its price.
+
+    ``stream`` and ``cost`` are made when first needed, so that a model that never streams has no empty histograms.
+    ``rates`` hold for calls of up to ``flat_up_to`` input tokens; beyond, and where prices depend on the time,
+    ``rates_for`` is asked.
+    """
+
+    __slots__ = ("call", "cost", "flat_up_to", "from_cache", "lock", "model", "price", "provider", "rates", "stream", "unpriced")
+
+    def __init__(self, call: Block, provider: str, model: str, *, from_cache: bool) -> None:
+        self.call = call
+        self.lock: threading.Lock = call.lock
+        self.stream: Block | None = None
+        self.cost: Block | None = None
+        self.unpriced: Block | None = None
+        self.provider = provider
+        self.model = model
+        self.from_cache = from_cache
+        self.set_price(None)
+
+    def set_price(self, price: Price | None) -> None:
+        """Take over a resolved price; ``None`` is an unknown one."""
+        self.price = price
+        self.rates: Rates | None = None
+        self.flat_up_to = float("inf")
+        if price is not None:
+            self.rates = price_rates(price)
+            if price.expires_at is not None:
+                self.flat_up_to = -1.0
+            elif price.tiers:
+                self.flat_up_to = price.tiers[0][0]
+
+    def rates_for(self, input_tokens: float) -> Rates | None:
+        """Return the rates of a call of ``input_tokens``, resolving the price again when its time is over."""
+        if self.price is not None and self.price.expires_at is not None and time.time() >= self.price.expires_at:
+            self.set_price(runtime.prices().resolve(self.provider, self.model))
+        return None if self.price is None else price_rates(self.price.for_input(input_tokens))
+
+
+class TenantSeries:
+    """The blocks that a call of one tenant in one mode updates, under one lock."""
+
+    __slots__ = ("lock", "requests", "totals")
+
+    def __init__(self, requests: Block, totals: Block) -> None:
+        self.requests = requests
+        self.totals = totals
+        self.lock = totals.lock
+
+
+calls: dict[tuple[object, ...], CallSeries] = {}
+"""Series by (mode, provider, model, operation, from the response cache); only clean, admitted label values."""
+tenants: dict[tuple[object, ...], TenantSeries] = {}
+"""Series by (tenant, mode); only clean, admitted label values."""
+runtime.on_new_recorder(calls.clear)
+runtime.on_new_recorder(tenants.clear)
+
+
+def price_rates(price: Price) -> Rates:
+    """Return a price as the tuple that ``add_call`` takes."""
+    return (price.input, price.cache_read, price.cache_write, price.output, price.reasoning, price.request)
+
+
+def add_call(
+    series: CallSeries,
+    payer: TenantSeries | None,
+    fresh: float,
+    read: float,
+    write: float,
+    answer: float,
+    reasoning: float,
+    duration: float | None,
+    first: float | None,
+    rates: Rates | None,
+) -> None:
+    """Add one call whose numbers are checked ints and floats.
+
+    ``fresh``, ``read``, ``write``: disjoint parts of the input tokens; ``answer``, ``reasoning``: of the output tokens;
+    times in seconds. The series has a stream block when ``first`` is given, a cost block when ``rates`` are.
+    """
+    # All calls before the locks; see the rules in ``blocks``.
+    bucket = 0 if duration is None else _DURATION + bisect_left(CALL_SECONDS, duration)
+    output = answer + reasoning
+    token_bucket = 0
+    if first is not None:
+        first_bucket = _FIRST + bisect_left(FIRST_TOKEN_SECONDS, first)
+        if duration is not None and output > 1.0 and first <= duration:
+            per_token = (duration - first) / (output - 1.0)
+            token_bucket = _PER_TOKEN + bisect_left(OUTPUT_TOKEN_SECONDS, per_token)
+    total = saved = 0.0
+    if rates is not None:
+        in_rate, read_rate, write_rate, out_rate, reasoning_rate, request = rates
+        input_cost = fresh * in_rate + request
+        read_cost = read * read_rate
+        write_cost = write * write_rate
+        output_cost = answer * out_rate + reasoning * reasoning_rate
+        total = input_cost + read_cost + write_cost + output_cost
+        if read_rate < in_rate:
+            saved = read * (in_rate - read_rate)
+    if series.from_cache:
+        saved, total = total, 0.0
+    billed_input = 0.0 if series.from_cache else fresh + read + write
+    billed_output = 0.0 if series.from_cache else output
+    call, stream, cost = series.call, series.stream, series.cost
+
+    with series.lock:
+        values = call.values
+        values[0] += 1.0
+        if bucket:
+            values[bucket] += 1.0
+            values[_DURATION_SUM] += duration
+        if not series.from_cache:
+            values[_INPUT] += billed_input
+            values[_OUTPUT] += billed_output
+            if read:
+                values[_READ] += read
+            if write:
+                values[_WRITE] += write
+            if reasoning:
+                values[_REASONING] += reasoning
+        if first is not None:
+            values = stream.values
+            values[first_bucket] += 1.0
+            values[_FIRST_SUM] += first
+            if token_bucket:
+                values[token_bucket] += 1.0
+                values[_PER_TOKEN_SUM] += per_token
+        if rates is not None:
+            values = cost.values
+            if series.from_cache:
+                values[SAVED_BY_RESPONSE_CACHE] += saved
+            else:
+                values[_COST_INPUT] += input_cost
+                values[_COST_OUTPUT] += output_cost
+                if read:
+                    values[_COST_READ] += read_cost
+                    values[_SAVED_BY_PROMPT_CACHE] += saved
+                if write:
+                    values[_COST_WRITE] += write_cost
+
+    if payer is not None:
+        requests, totals = payer.requests, payer.totals
+        with payer.lock:
+            requests.values[0] += 1.0
+            values = totals.values
+            values[_TENANT_INPUT] += billed_input
+            values[_TENANT_OUTPUT] += billed_output
+            values[TENANT_COST] += total
+            values[TENANT_SAVED] += saved
+
+    if rates is None and series.unpriced is not None and billed_input + billed_output > 0.0:
+        series.unpriced.add(0, 1.0)

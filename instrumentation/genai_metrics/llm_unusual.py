@@ -1,0 +1,169 @@
+"""LLM calls that are not well-formed or not known yet: repaired, counted, and recorded as far as possible.
+
+Ends in ``llm_calls.add_call`` like every call. Raises nothing for bad input; exceptions mean a bug and are counted as
+internal faults by ``tracking``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from genai_metrics import runtime
+from genai_metrics.catalog import LLM_CALL, LLM_COST, LLM_ERROR, LLM_ESTIMATED, LLM_RETRY, LLM_STREAM, LLM_UNPRICED
+from genai_metrics.catalog import TENANT as TENANT_KIND
+from genai_metrics.catalog import TENANT_REQUESTS
+from genai_metrics.labels import UNKNOWN
+from genai_metrics.llm_calls import (
+    COST_UNATTRIBUTED,
+    SAVED_BY_RESPONSE_CACHE,
+    TENANT_COST,
+    TENANT_ERRORS,
+    TENANT_SAVED,
+    CallSeries,
+    Rates,
+    TenantSeries,
+    add_call,
+    calls,
+    tenants,
+)
+from genai_metrics.numbers import LARGEST_COUNT, LARGEST_SECONDS, checked_number
+from genai_metrics.recorder import Recorder
+
+_FREE: Rates = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+Numbers = Callable[[str], float | None]
+"""From an argument's name to its value, ``None`` when it was not given or is unusable."""
+
+
+@dataclass(frozen=True)
+class LlmCall:
+    """Arguments of ``track_llm_call`` as given, right or wrong."""
+
+    mode: object
+    provider: object
+    model: object
+    operation: object
+    tenant: object
+    cached: object
+    input_tokens: object
+    output_tokens: object
+    cached_input_tokens: object
+    cache_write_tokens: object
+    reasoning_tokens: object
+    duration: object
+    time_to_first_token: object
+    error_type: object
+    cost_usd: object
+    cost_per_1k_input: object
+    cost_per_1k_output: object
+    retries: object
+    retry_reason: object
+    estimated: object
+
+
+def record_unusual(given: LlmCall) -> None:
+    """Record what can be recorded of any call, and count what cannot."""
+    recorder = runtime.recorder()
+
+    def count(name: str) -> float | None:
+        return checked_number(recorder, name, getattr(given, name), LARGEST_COUNT)
+
+    def seconds(name: str) -> float | None:
+        return checked_number(recorder, name, getattr(given, name), LARGEST_SECONDS)
+
+    fresh, read, write, answer, reasoning = _token_parts(recorder, count)
+    duration, first = seconds("duration"), seconds("time_to_first_token")
+    if duration is not None and first is not None and first > duration:
+        recorder.fault("inconsistent_times", f"time_to_first_token={first} is after the end, duration={duration}")
+    from_cache = bool(given.cached)
+    failed = given.error_type is not None
+    outcome = "cached" if from_cache else "error" if failed else "success"
+
+    series = _call_series(recorder, given, outcome)
+    input_tokens = fresh + read + write
+    cost = count("cost_usd")
+    rates = _FREE if cost is not None else _given_rates(recorder, count, input_tokens, answer + reasoning)
+    if rates is None:
+        rates = series.rates_for(input_tokens)
+    if rates is not None and series.cost is None:
+        series.cost = recorder.block(LLM_COST, series.call.key, series.call)
+    if first is not None and series.stream is None:
+        series.stream = recorder.block(LLM_STREAM, series.call.key, series.call)
+    payer = None if given.tenant is None else _tenant_series(recorder, given.tenant, given.mode)
+
+    add_call(series, payer, fresh, read, write, answer, reasoning, duration, first, rates)
+
+    mode, provider, model, operation, _ = series.call.key
+    if cost:
+        if series.cost is not None:
+            series.cost.add(SAVED_BY_RESPONSE_CACHE if from_cache else COST_UNATTRIBUTED, cost)
+        if payer is not None:
+            payer.totals.add(TENANT_SAVED if from_cache else TENANT_COST, cost)
+    if failed:
+        recorder.block(LLM_ERROR, (mode, provider, model, given.error_type)).add(0, 1.0)
+        if payer is not None:
+            payer.totals.add(TENANT_ERRORS, 1.0)
+    if retries := count("retries"):
+        recorder.block(LLM_RETRY, (mode, provider, model, operation, given.retry_reason)).add(0, retries)
+    if given.estimated:
+        recorder.block(LLM_ESTIMATED, (provider, model)).add(0, 1.0)
+
+
+def _token_parts(recorder: Recorder, count: Numbers) -> tuple[float, float, float, float, float]:
+    """Return the disjoint parts (fresh, cache read, cache write, answer, reasoning) of checked token counts."""
+    given_input, output = count("input_tokens") or 0.0, count("output_tokens") or 0.0
+    read, write = count("cached_input_tokens") or 0.0, count("cache_write_tokens") or 0.0
+    reasoning = count("reasoning_tokens") or 0.0
+    if read + write > given_input or reasoning > output:
+        recorder.fault(
+            "inconsistent_tokens",
+            f"cached_input_tokens={read:g} + cache_write_tokens={write:g} must not exceed input_tokens={given_input:g}, "
+            f"nor reasoning_tokens={reasoning:g} output_tokens={output:g}; the larger number was taken for the whole",
+        )
+    return max(given_input - read - write, 0.0), read, write, max(output - reasoning, 0.0), reasoning
+
+
+def _given_rates(recorder: Recorder, count: Numbers, input_tokens: float, output_tokens: float) -> Rates | None:
+    """Return the rates that the call itself names, ``None`` when it names none or not all that it needs."""
+    r_in, r_out = count("cost_per_1k_input"), count("cost_per_1k_output")
+    if r_in is None and r_out is None:
+        return None
+    if (r_in is None and input_tokens) or (r_out is None and output_tokens):
+        recorder.fault(
+            "incomplete_rates",
+            "cost_per_1k_input and cost_per_1k_output must both be given when both kinds of tokens are used; "
+            "the price table was used instead",
+        )
+        return None
+    r_in, r_out = (r_in or 0.0) / 1000.0, (r_out or 0.0) / 1000.0
+    return (r_in, r_in, r_in, r_out, r_out, 0.0)
+
+
+def _call_series(recorder: Recorder, given: LlmCall, outcome: str) -> CallSeries:
+    """Make the series of a call, priced, and keep it for the hot path if its labels are clean and admitted."""
+    raw = (given.mode, given.provider, given.model, given.operation)
+    call = recorder.block(LLM_CALL, (*raw, outcome))
+    kept = (*raw, outcome == "cached")
+    if outcome != "error" and call.key == (*raw, outcome) and kept in calls:
+        return calls[kept]
+    provider, model = (text if isinstance(text, str) else UNKNOWN for text in (given.provider, given.model))
+    series = CallSeries(call, provider, model, from_cache=outcome == "cached")
+    if recorder.settings.pricing:
+        series.set_price(runtime.prices().resolve(None if provider == UNKNOWN else provider, model))
+        if series.price is None:
+            series.unpriced = recorder.block(LLM_UNPRICED, (provider, model))
+        else:
+            series.cost = recorder.block(LLM_COST, call.key, call)
+    # An error's series is found anew each time: errors need more than the hot path does anyway.
+    if outcome != "error" and call.key == (*raw, outcome) and recorder.is_settled(call):
+        calls[kept] = series
+    return series
+
+
+def _tenant_series(recorder: Recorder, tenant: object, mode: object) -> TenantSeries:
+    raw = (tenant, mode)
+    requests_key = recorder.labels(TENANT_REQUESTS.labels, raw)
+    totals = recorder.block(TENANT_KIND, requests_key[:1])
+    series = TenantSeries(recorder.block(TENANT_REQUESTS, requests_key, totals), totals)
+    if requests_key == raw and recorder.is_settled(totals):
+        tenants[raw] = series
+    return series

@@ -1,0 +1,28 @@
+"""Numbers as users pass them: what is usable, and what to do with the rest.
+
+Imports the standard library and the recorder.
+"""
+
+from genai_metrics.recorder import Recorder
+
+LARGEST_COUNT = 1e12
+"""Tokens, dollars or retries of one call from which a number is taken for a mistake."""
+LARGEST_SECONDS = 1e9
+"""Seconds from which a duration is taken for a mistake (a Unix timestamp, say)."""
+
+
+def checked_number(recorder: Recorder, name: str, value: object, limit: float) -> float | None:
+    """Return ``value`` as a float within 0 (included) and ``limit``; ``None`` when it is none, or was not given.
+
+    Anything but ``None`` that is unusable is counted as ``bad_number``. Text is not parsed: "12" is a mistake.
+    """
+    if value is None:
+        return None
+    try:
+        usable = float(value) if not isinstance(value, str | bytes | bytearray) else -1.0  # type: ignore[arg-type]
+    except Exception:  # whatever a foreign __float__ raises
+        usable = -1.0
+    if 0.0 <= usable < limit:
+        return usable
+    recorder.fault("bad_number", f"{name}={value!r:.100} is not a number from 0 to below {limit:g}; left out")
+    return None

@@ -1,0 +1,144 @@
+"""The store of one process: from a block kind and a label tuple to the block that is added to.
+
+Owns the choice of backing, label cleaning and caps, own faults, and what happens at fork. Everything here is off the
+hot path: callers keep the blocks they got (see ``tracking``) and come back only for new ones. Thread-safe; a forked
+child starts with an empty store and a file of its own.
+"""
+
+import logging
+import threading
+import time
+
+from genai_metrics.blockfile import BlockFileWriter
+from genai_metrics.blocks import Block, Key, private_values
+from genai_metrics.catalog import FAULT_REASONS, LABEL_OVERFLOW, RECORDER_FAULT, BlockKind
+from genai_metrics.labels import LabelCaps, clean
+from genai_metrics.settings import Settings
+
+logger = logging.getLogger("genai_metrics")
+
+RETRY_SECONDS = 5.0
+"""How long after a failure to get disk the recorder waits before it tries again."""
+
+
+class Recorder:
+    """Blocks of this process under one set of settings.
+
+    No method raises into the caller for what the environment does (no disk, no permission): such trouble is counted in
+    ``genai_recorder_faults_total{reason}``, logged once a reason, and recording goes on in private memory.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.service = clean(settings.service_name)[0]
+        self._blocks: dict[tuple[str, Key], Block] = {}
+        self._waiting: dict[tuple[str, Key], Block] = {}
+        self._lock = threading.RLock()
+        self._logged: set[str] = set()
+        self._writer: BlockFileWriter | None = None
+        self._retry_at = 0.0
+        self._caps = LabelCaps(settings.label_caps, self._count_overflow)
+        if settings.metrics_dir is not None:
+            self._open_file()
+        # Reserved at once: these must be countable when there is no disk left.
+        for reason in FAULT_REASONS:
+            self._raw_block(RECORDER_FAULT, (reason,))
+        for label in settings.label_caps:
+            self._raw_block(LABEL_OVERFLOW, (label,))
+
+    def block(self, kind: BlockKind, key: tuple[object, ...], beside: Block | None = None) -> Block:
+        """Return the block of ``kind`` for label values as the user gave them, cleaned and capped.
+
+        ``beside``: a block that the same call updates; a new block shares its lock.
+        """
+        return self._raw_block(kind, self.labels(kind.labels, key), beside)
+
+    def labels(self, names: tuple[str, ...], values: tuple[object, ...]) -> Key:
+        """Clean and cap label values; what had to be changed is counted as a fault."""
+        cleaned = []
+        for name, value in zip(names, values, strict=True):
+            text, was_clean = clean(value)
+            if not was_clean:
+                self.fault("bad_label", f"{name}={value!r:.100} is not a usable label value; recorded as {text!r:.100}")
+            cleaned.append(self._caps.admit(name, text))
+        return tuple(cleaned)
+
+    def is_settled(self, block: Block) -> bool:
+        """Whether the block lies where it belongs: one that waits for disk must be asked for at each call."""
+        return not self._waiting or (block.kind.name, block.key) not in self._waiting
+
+    def blocks(self) -> list[Block]:
+        """Return all blocks in the order in which they were made."""
+        with self._lock:
+            return list(self._blocks.values())
+
+    def fault(self, reason: str, message: str) -> None:
+        """Count an own fault or bad input under one of ``FAULT_REASONS`` and log the first of each reason."""
+        self._raw_block(RECORDER_FAULT, (reason,)).add(0, 1.0)
+        if reason not in self._logged:
+            self._logged.add(reason)
+            logger.warning(
+                "%s (%s; counted in genai_recorder_faults_total, further ones are not logged)", message, reason
+            )
+
+    def absorb(self, other: "Recorder") -> None:
+        """Add what ``other`` recorded in private memory; nothing recorded before ``configure()`` is lost."""
+        if other._writer is None:
+            for block in other.blocks():
+                mine = self._raw_block(block.kind, block.key)
+                for slot, amount in enumerate(block.read()):
+                    mine.add(slot, amount)
+
+    def abandon_in_child(self) -> None:
+        """Let go of what a forked child must not hold; the child then makes a recorder of its own."""
+        if self._writer is not None:
+            self._writer.abandon_in_child()
+
+    def _count_overflow(self, label: str) -> None:
+        self._raw_block(LABEL_OVERFLOW, (label,)).add(0, 1.0)
+
+    def _raw_block(self, kind: BlockKind, key: Key, beside: Block | None = None) -> Block:
+        name = (kind.name, key)
+        block = self._blocks.get(name)
+        if block is not None and not (self._waiting and name in self._waiting):
+            return block
+        with self._lock:
+            block = self._blocks.get(name)
+            if block is None:
+                block = Block(kind, key, private_values(kind), beside.lock if beside else threading.Lock())
+                if self.settings.metrics_dir is not None:
+                    self._waiting[name] = block
+                self._blocks[name] = block
+            if self._waiting and time.monotonic() >= self._retry_at:
+                self._settle()
+            return block
+
+    def _settle(self) -> None:
+        """Move blocks that wait in private memory into the file."""
+        try:
+            if self._writer is None:
+                self._open_file()
+            while self._waiting and self._writer is not None:
+                name, block = next(iter(self._waiting.items()))
+                values = self._writer.append(block.kind, block.key)
+                with block.lock:
+                    values[:] = block.values  # type: ignore[assignment]  # any buffer of doubles will do
+                    block.values = values
+                del self._waiting[name]
+        except OSError as error:
+            self._no_storage(error)
+
+    def _open_file(self) -> None:
+        assert self.settings.metrics_dir is not None
+        try:
+            self._writer = BlockFileWriter(self.settings.metrics_dir, self.service)
+        except OSError as error:
+            self._no_storage(error)
+
+    def _no_storage(self, error: OSError) -> None:
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self.fault(
+            "storage",
+            f"cannot keep metrics in {self.settings.metrics_dir}: {error}; recording in private memory, "
+            f"which the exporter does not see, and trying again every {RETRY_SECONDS:g} s",
+        )

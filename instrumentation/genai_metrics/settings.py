@@ -1,0 +1,41 @@
+"""Settings of the recorder, from ``configure()`` or the environment.
+
+Imports the catalogue only; reads the environment when asked to, never at import.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from genai_metrics.catalog import DEFAULT_LABEL_CAPS
+
+DEFAULT_SERVICE = "unknown_service"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a recorder is made from.
+
+    ``metrics_dir``: where the process keeps its file for the exporter; ``None`` keeps everything in private memory,
+    served by a collector on the prometheus_client registry. ``label_caps``: largest number of distinct values by label,
+    for every label of the catalogue. ``pricing``: ``False`` records no cost and counts no call as unpriced.
+    """
+
+    metrics_dir: Path | None = None
+    service_name: str = DEFAULT_SERVICE
+    label_caps: Mapping[str, int] = field(default_factory=lambda: MappingProxyType(DEFAULT_LABEL_CAPS))
+    price_file: Path | None = None
+    pricing: bool = True
+
+
+def from_environment() -> Settings:
+    """Read ``GENAI_METRICS_DIR``, ``GENAI_SERVICE_NAME`` (else ``OTEL_SERVICE_NAME``) and ``GENAI_PRICE_FILE``."""
+    env = os.environ
+    metrics_dir, price_file = env.get("GENAI_METRICS_DIR"), env.get("GENAI_PRICE_FILE")
+    return Settings(
+        metrics_dir=Path(metrics_dir) if metrics_dir else None,
+        service_name=env.get("GENAI_SERVICE_NAME") or env.get("OTEL_SERVICE_NAME") or DEFAULT_SERVICE,
+        price_file=Path(price_file) if price_file else None,
+    )

@@ -1,0 +1,167 @@
+"""The public functions that record. ``track_llm_call`` is the hot path of the package; it never raises.
+
+The path of a well-formed call: find the series by the raw label values, check the numbers, add. Whatever is unusual
+(a new label tuple, a failed call, a wrong argument) leaves it for ``llm_calls``, which takes its time.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from genai_metrics import runtime
+from genai_metrics.catalog import LLM_FALLBACK, LLM_IN_FLIGHT
+from genai_metrics.llm_calls import add_call, calls, tenants
+from genai_metrics.llm_unusual import LlmCall, record_unusual
+from genai_metrics.numbers import LARGEST_COUNT, LARGEST_SECONDS
+
+
+def track_llm_call(
+    *,
+    mode: str = "default",
+    model: str = "unknown",
+    provider: str = "unknown",
+    operation: str = "chat",
+    tenant: str | None = None,
+    input_tokens: float = 0,
+    output_tokens: float = 0,
+    cached: bool = False,
+    duration: float | None = None,
+    time_to_first_token: float | None = None,
+    cached_input_tokens: float = 0,
+    cache_write_tokens: float = 0,
+    reasoning_tokens: float = 0,
+    error_type: str | None = None,
+    cost_usd: float | None = None,
+    cost_per_1k_input: float | None = None,
+    cost_per_1k_output: float | None = None,
+    retries: int = 0,
+    retry_reason: str = "unspecified",
+    estimated: bool = False,
+) -> None:
+    """Record one LLM call that has ended.
+
+    ``mode``: your name for the kind of request. ``model``, ``provider``, ``operation``: as OpenTelemetry's
+    ``gen_ai.request.model``, ``gen_ai.provider.name`` (``openai``, ``anthropic``, ``aws.bedrock``, …) and
+    ``gen_ai.operation.name`` (``chat``, ``embeddings``, …). ``tenant``: who is charged; ``None`` records no tenant.
+    ``input_tokens``: all input tokens, including ``cached_input_tokens`` (read from the provider's prompt cache) and
+    ``cache_write_tokens`` (written to it). ``output_tokens``: including ``reasoning_tokens``.
+    ``cached``: the answer came from your own response cache: it cost nothing, no tokens were billed, and what the
+    given tokens would have cost counts as saved.
+    ``duration``, ``time_to_first_token``: seconds from the request. With both, time per output token is recorded too.
+    ``error_type``: of a failed call: exception class or HTTP status.
+    Cost in US dollars, first that is known: ``cost_usd`` for the whole call; ``cost_per_1k_input`` and
+    ``cost_per_1k_output`` (cached input is charged as input); your price file; genai-prices. A model without a price
+    counts in ``genai_llm_unpriced_calls_total``, never as $0.
+    ``retries``: attempts beyond the first, under ``retry_reason``. ``estimated``: the tokens are your estimate.
+
+    Never raises, never blocks on I/O but when a label tuple is new. Numbers that are negative, NaN, infinite or not
+    numbers are left out, labels that are not short text are made so; both count in ``genai_recorder_faults_total``.
+    Thread-safe, fork-safe, safe in signal handlers.
+    """
+    try:
+        call = calls[mode, provider, model, operation, cached]
+        payer = None if tenant is None else tenants[tenant, mode]
+        if cost_per_1k_input is not None or cost_per_1k_output is not None:
+            # Dividing refuses a missing one (TypeError), and what comes out wrong is refused below.
+            r_in, r_out = cost_per_1k_input / 1000.0, cost_per_1k_output / 1000.0  # type: ignore[operator]
+            rates = (r_in, r_in, r_in, r_out, r_out, 0.0)
+            usual = call.cost is not None and 0.0 <= r_in < LARGEST_COUNT and 0.0 <= r_out < LARGEST_COUNT
+        else:
+            rates = call.rates if input_tokens <= call.flat_up_to else call.rates_for(input_tokens)
+            usual = True
+        # Input outside the prompt cache, output outside reasoning. Added to a float here so that anything but an int
+        # or float shows before the lock is taken.
+        fresh = 0.0 + input_tokens - cached_input_tokens - cache_write_tokens
+        answer = 0.0 + output_tokens - reasoning_tokens
+        if (
+            usual
+            and fresh >= 0.0 <= answer
+            and cached_input_tokens >= 0 <= cache_write_tokens
+            and reasoning_tokens >= 0
+            and input_tokens + output_tokens < LARGEST_COUNT
+            and (fresh + answer).__class__ is float
+            and (duration is None or (0.0 <= duration < LARGEST_SECONDS and (0.0 + duration).__class__ is float))
+            and (
+                time_to_first_token is None
+                or (
+                    call.stream is not None
+                    and 0.0 <= time_to_first_token < LARGEST_SECONDS
+                    and (0.0 + time_to_first_token).__class__ is float
+                    and (duration is None or time_to_first_token <= duration)
+                )
+            )
+            and error_type is None
+            and cost_usd is None
+            and not retries
+            and not estimated
+        ):
+            add_call(
+                call,
+                payer,
+                fresh,
+                cached_input_tokens,
+                cache_write_tokens,
+                answer,
+                reasoning_tokens,
+                duration,
+                time_to_first_token,
+                rates,
+            )
+            return
+    except Exception:
+        pass  # a label tuple not met before, or an argument of the wrong type: looked at below
+    try:
+        record_unusual(
+            LlmCall(
+                mode=mode,
+                provider=provider,
+                model=model,
+                operation=operation,
+                tenant=tenant,
+                cached=cached,
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                cached_input_tokens=cached_input_tokens,
+                cache_write_tokens=cache_write_tokens,
+                reasoning_tokens=reasoning_tokens,
+                duration=duration,
+                time_to_first_token=time_to_first_token,
+                error_type=error_type,
+                cost_usd=cost_usd,
+                cost_per_1k_input=cost_per_1k_input,
+                cost_per_1k_output=cost_per_1k_output,
+                retries=retries,
+                retry_reason=retry_reason,
+                estimated=estimated,
+            )
+        )
+    except Exception as error:
+        runtime.internal_fault(error)
+
+
+def track_llm_fallback(*, from_model: str, to_model: str, reason: str = "unspecified") -> None:
+    """Record that a call moved from one model to another. Never raises."""
+    try:
+        runtime.recorder().block(LLM_FALLBACK, (from_model, to_model, reason)).add(0, 1.0)
+    except Exception as error:
+        runtime.internal_fault(error)
+
+
+@contextmanager
+def llm_call_in_flight(*, mode: str = "default", model: str = "unknown") -> Iterator[None]:
+    """Count one LLM call as in flight for the duration of the ``with`` block, whatever ends it. Never raises."""
+    process = os.getpid()
+    _add_in_flight(mode, model, 1.0)
+    try:
+        yield
+    finally:
+        # A child forked meanwhile has blocks of its own: the call in flight is its parent's.
+        if os.getpid() == process:
+            _add_in_flight(mode, model, -1.0)
+
+
+def _add_in_flight(mode: str, model: str, amount: float) -> None:
+    try:
+        runtime.recorder().block(LLM_IN_FLIGHT, (mode, model)).add(0, amount)
+    except Exception as error:
+        runtime.internal_fault(error)

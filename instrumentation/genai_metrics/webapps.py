@@ -1,0 +1,208 @@
+"""``/metrics`` for applications that serve themselves: an ASGI and a WSGI application that stream.
+
+They render this process's own blocks, then whatever else is in the prometheus_client registry, in small chunks: an
+asyncio loop is never held up for long, whatever the number of series. Imports runtime, exposition, prometheus_client.
+"""
+
+import asyncio
+import logging
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from typing import Any
+
+from prometheus_client import REGISTRY, CollectorRegistry, Metric
+from prometheus_client.exposition import choose_encoder
+
+from genai_metrics import runtime
+from genai_metrics.births import BORN_AT_ZERO_SECONDS, Births
+from genai_metrics.blocks import Block
+from genai_metrics.catalog import BlockKind
+from genai_metrics.exposition import Row, label_text, own_blocks, render, shown_elsewhere
+
+logger = logging.getLogger("genai_metrics")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+_READ_AT_ONCE = 256
+_METHODS = "GET, HEAD"
+
+
+def asgi_app(
+    path: str = "/metrics",
+    *,
+    registry: CollectorRegistry = REGISTRY,
+    born_at_zero_seconds: float = BORN_AT_ZERO_SECONDS,
+) -> AsgiApp:
+    """Return an ASGI application that serves this process's metrics at ``path`` or wherever it is mounted.
+
+    Answers GET and HEAD (405 to other methods, 404 elsewhere), in the text format or OpenMetrics as the client asks,
+    gzip-compressed if it accepts that. ``born_at_zero_seconds``: how long a new series is shown as 0 first; set it to
+    more than your scrape interval. A failing collector of ``registry`` is logged and ends that part alone.
+
+    With a metrics directory the exporter serves the application's metrics, and only the rest of ``registry`` is shown.
+    """
+    endpoint = _Endpoint(registry, born_at_zero_seconds)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            raise ValueError(f"metrics are served over HTTP, not {scope['type']}")
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        mount = scope.get("root_path", "")
+        status, head, chunks = endpoint.respond(
+            scope["method"], scope["path"].removeprefix(mount), path, bool(mount), headers
+        )
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [(name.lower().encode(), value.encode()) for name, value in head],
+            }
+        )
+        for chunk in chunks:
+            if chunk:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            # Servers' send() need not give way to other tasks.
+            await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b""})
+
+    return app
+
+
+def wsgi_app(
+    path: str = "/metrics",
+    *,
+    registry: CollectorRegistry = REGISTRY,
+    born_at_zero_seconds: float = BORN_AT_ZERO_SECONDS,
+) -> WsgiApp:
+    """Return a WSGI application that serves this process's metrics; as ``asgi_app`` in everything else."""
+    endpoint = _Endpoint(registry, born_at_zero_seconds)
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        headers = {
+            "accept": environ.get("HTTP_ACCEPT", ""),
+            "accept-encoding": environ.get("HTTP_ACCEPT_ENCODING", ""),
+        }
+        mounted = bool(environ.get("SCRIPT_NAME"))
+        status, head, chunks = endpoint.respond(
+            environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""), path, mounted, headers
+        )
+        start_response(f"{status} {_REASONS[status]}", head)
+        return (chunk for chunk in chunks if chunk)
+
+    return app
+
+
+_REASONS = {200: "OK", 404: "Not Found", 405: "Method Not Allowed"}
+
+
+class _Endpoint:
+    """What both applications share: from a request to a status, headers and chunks (some of them empty)."""
+
+    def __init__(self, registry: CollectorRegistry, born_at_zero_seconds: float) -> None:
+        self._registry = registry
+        self._births = Births(born_at_zero_seconds)
+        self._labels: dict[Block, str] = {}
+
+    def respond(
+        self, method: str, path: str, own_path: str, mounted: bool, headers: dict[str, str]
+    ) -> tuple[int, list[tuple[str, str]], Iterator[bytes]]:
+        if path != own_path and not (mounted and path in ("", "/")):
+            return 404, [("Content-Type", "text/plain; charset=utf-8")], iter((b"Not found\n",))
+        if method not in ("GET", "HEAD"):
+            return 405, [("Allow", _METHODS), ("Content-Length", "0")], iter(())
+        encoder, content_type = choose_encoder(headers.get("accept", ""))
+        head = [("Content-Type", content_type), ("Vary", "Accept, Accept-Encoding")]
+        zipped = _accepts_gzip(headers.get("accept-encoding", ""))
+        if zipped:
+            head.append(("Content-Encoding", "gzip"))
+        if method == "HEAD":
+            return 200, head, iter(())
+        chunks = self._exposition(encoder, openmetrics=content_type.startswith("application/openmetrics-text"))
+        return 200, head, _gzip(chunks) if zipped else chunks
+
+    def _exposition(self, encoder: Callable[[Any], bytes], *, openmetrics: bool) -> Iterator[bytes]:
+        rows: dict[BlockKind, list[Row]] = {}
+        recorder = runtime.existing_recorder()
+        if recorder is not None:
+            read = 0
+            for kind, blocks in own_blocks(recorder).items():
+                of_kind = rows[kind] = []
+                for block in blocks:
+                    of_kind.append(self._row(recorder.service, block))
+                    read += 1
+                    if read % _READ_AT_ONCE == 0:
+                        yield b""
+        yield from render(rows, openmetrics=openmetrics)
+        yield from self._others(encoder)
+        if openmetrics:
+            yield b"# EOF\n"
+
+    def _row(self, service: str, block: Block) -> Row:
+        labels = self._labels.get(block)
+        if labels is None:
+            labels = self._labels[block] = label_text(service, block.kind.labels, block.key)
+        if block.kind.merge != "sum" or self._births.may_show(block):
+            return labels, block.read()
+        return labels, [0.0] * block.kind.slots
+
+    def _others(self, encoder: Callable[[Any], bytes]) -> Iterator[bytes]:
+        """Yield the rest of the registry, a family a chunk."""
+        token = shown_elsewhere.set(True)
+        families = iter(self._registry.collect())
+        shown_elsewhere.reset(token)
+        while True:
+            # Set around each step only: between steps the caller's context is somebody else's.
+            token = shown_elsewhere.set(True)
+            try:
+                family = next(families, None)
+                text = b"" if family is None else encoder(_OneFamily(family))
+            except Exception:
+                logger.exception("a prometheus_client collector failed; what it had left is missing from the scrape")
+                return
+            finally:
+                shown_elsewhere.reset(token)
+            if family is None:
+                return
+            yield text.removesuffix(b"# EOF\n")
+
+
+class _OneFamily:
+    """As much of a registry as prometheus_client's encoders ask for."""
+
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> Iterable[Metric]:
+        return (self._family,)
+
+
+def _accepts_gzip(accept_encoding: str) -> bool:
+    for part in accept_encoding.split(","):
+        coding, _, parameters = part.strip().partition(";")
+        if coding.strip().lower() == "gzip":
+            return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
+
+
+def _gzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    # Level 6 takes three times as long for hardly less.
+    packer = zlib.compressobj(1, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    for chunk in chunks:
+        yield packer.compress(chunk)
+    yield packer.flush()
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
