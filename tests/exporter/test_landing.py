@@ -1,0 +1,128 @@
+"""Tests of the page for people."""
+
+from html.parser import HTMLParser
+
+import pytest
+
+from genai_exporter.collectors.exporter import Outcome, Totals
+from genai_exporter.landing import Page, render
+from genai_metrics.catalog import BLOCK_KINDS, EXPORTER_METRICS
+
+FILES = {"live": 3, "dead": 0, "folded": 12, "rejected": 0, "partial": 0}
+BUSY = Outcome(0.0, 0.0214, Totals(12345, FILES, {"chat": 2, "rag": 1}), None)
+
+
+class Checker(HTMLParser):
+    """Collects text and links, and fails on tags that do not nest."""
+
+    VOID = frozenset(("meta", "link", "br", "img", "hr", "input"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.links: list[str] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note the tag and where it leads."""
+        self.tags.add(tag)
+        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Close the innermost tag."""
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Note visible text."""
+        if "style" not in self.open:
+            self.words += data.split()
+
+
+def read(outcome: Outcome | None, **changes: str) -> tuple[str, Checker]:
+    """Render a page; return its text and what the checker found."""
+    values = {"directory": "/run/m", "address": "h:9840", "version": "1.2.3", "python": "3.11.7", **changes}
+    checker = Checker()
+    checker.feed(render(Page(outcome=outcome, age=4.0, **values)))
+    assert checker.open == []
+    return " ".join(checker.words), checker
+
+
+class TestRender:
+    """What a newcomer reads."""
+
+    def test_tells_what_is_collected_from_whom(self) -> None:
+        """Series, services with their processes, files, the last scrape, version."""
+        text, _ = read(BUSY)
+        for expected in (
+            "12,345 series",
+            "2 services",
+            "3 living processes",
+            "21.4 ms last scrape, 4 s ago",
+            "chat 2 rag 1",
+            "folded into the archive 12",
+            "genai-exporter 1.2.3 on Python 3.11.7",
+            "from /run/m",
+        ):
+            assert expected in text
+
+    def test_lists_every_metric_of_the_catalogue(self) -> None:
+        """Nothing that may appear in a scrape is missing from the page."""
+        text, _ = read(BUSY)
+        specs = [*(metric for kind in BLOCK_KINDS for metric in kind.metrics), *EXPORTER_METRICS]
+        assert [spec.name for spec in specs if spec.name not in text] == []
+
+    def test_links_stay_here_and_nothing_is_loaded(self) -> None:
+        """The only links lead to the exporter's own endpoints, relative to the page for use behind a proxy."""
+        _, page = read(BUSY)
+        assert page.links == ["metrics", "-/healthy", "-/ready"]
+        assert not page.tags & {"script", "img", "link", "iframe"}
+
+    def test_first_steps_open_until_there_is_data(self) -> None:
+        """An empty directory shows how to fill it, with the values of this exporter."""
+        empty = Outcome(0.0, 0.001, Totals(0, dict.fromkeys(FILES, 0), {}), None)
+        text, _ = read(empty)
+        assert "No application has recorded anything here yet" in text
+        assert "export GENAI_METRICS_DIR=/run/m" in text
+        assert 'targets: ["h:9840"]' in text
+        page = Page(outcome=empty, age=0, directory="", address="", version="", python="")
+        assert "<details open>" in render(page)
+        page = Page(outcome=BUSY, age=0, directory="", address="", version="", python="")
+        assert "<details open>" not in render(page)
+
+    def test_a_failure_is_told_with_its_reason(self) -> None:
+        """No figures from before, but the reason."""
+        text, _ = read(Outcome(0.0, 0.1, None, "cannot read <dir>"))
+        assert "The last scrape failed: cannot read <dir>." in text
+        assert "living processes" not in text.partition("Services")[0]
+
+    def test_before_the_first_scrape(self) -> None:
+        """The page says so instead of showing zeros."""
+        text, _ = read(None)
+        assert "has not been read yet" in text
+
+    @pytest.mark.parametrize("field", ["directory", "address", "version", "python"])
+    def test_escapes_every_value(self, field: str) -> None:
+        """Markup in a value is shown, not interpreted; a dollar sign is no placeholder."""
+        text, page = read(BUSY, **{field: '"><script>alert($directory)</script>'})
+        assert "<script>alert($directory)</script>" in text
+        assert "script" not in page.tags
+
+    def test_escapes_names_from_applications(self) -> None:
+        """A service may be called anything."""
+        odd = Outcome(0.0, 0.1, Totals(1, {"<b>odd</b>": 1}, {"<script>x</script>": 1}), None)
+        text, page = read(odd)
+        assert "<script>x</script> 1" in text
+        assert "<b>odd</b> 1" in text
+        assert "script" not in page.tags
+
+    def test_points_out_files_that_need_attention(self) -> None:
+        """Rejected and partial files are marked, but not when there are none."""
+        bad = Outcome(0.0, 0.1, Totals(1, {**FILES, "rejected": 2}, {}), None)
+        marked = '<strong class="bad">refused: they cannot be read</strong>'
+        page = Page(outcome=bad, age=0, directory="", address="", version="", python="")
+        assert marked in render(page)
+        page = Page(outcome=BUSY, age=0, directory="", address="", version="", python="")
+        assert marked not in render(page)

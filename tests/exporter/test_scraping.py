@@ -1,0 +1,237 @@
+"""Tests of how requests share scrapes."""
+
+import asyncio
+import gzip
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from genai_exporter.collectors.exporter import ExporterMetrics
+from genai_exporter.scraping import Format, Scraper
+
+TEXT = Format(openmetrics=False, gzip=False)
+OPENMETRICS = Format(openmetrics=True, gzip=False)
+GZIP = Format(openmetrics=False, gzip=True)
+
+
+@dataclass
+class FakeScrape:
+    """A scrape with one series whose value is the number of the scrape."""
+
+    number: int
+    fail: Exception | None = None
+    series: int = 1
+    files: Mapping[str, int] = field(default_factory=dict)
+    processes: Mapping[str, int] = field(default_factory=dict)
+
+    def render(self, openmetrics: bool) -> Iterator[bytes]:
+        """Yield the number; raise half-way if told so."""
+        yield b"# TYPE fake_scrape gauge\n"
+        yield f"fake_scrape {self.number}\n".encode()
+        if self.fail:
+            raise self.fail
+
+
+@dataclass
+class FakeApplications:
+    """Counts scrapes, announces each, and lets a test hold it."""
+
+    scrapes: int = 0
+    inside: int = 0
+    most_inside: int = 0
+    fail: Exception | None = None
+    fail_render: Exception | None = None
+    started: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    gate: threading.Semaphore | None = None
+
+    def scrape(self) -> FakeScrape:
+        """Wait at the gate, if there is one, and count."""
+        self.scrapes += 1
+        number = self.scrapes
+        self.inside += 1
+        self.most_inside = max(self.most_inside, self.inside)
+        self.started.release()
+        try:
+            if self.gate is not None:
+                assert self.gate.acquire(timeout=30)
+            if self.fail:
+                raise self.fail
+            return FakeScrape(number, self.fail_render)
+        finally:
+            self.inside -= 1
+
+
+def scraper_of(applications: FakeApplications) -> Scraper:
+    """Make a scraper without a price table."""
+    return Scraper(applications, ExporterMetrics(lambda: None))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the event loop turn until the condition holds."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+class TestSharing:
+    """Requests that may share a scrape do; others do not."""
+
+    def test_requests_during_a_scrape_share_the_next_one(self) -> None:
+        """The one that began before they came is too old for them; one more is enough for all, in any format."""
+        applications = FakeApplications(gate=threading.Semaphore(0))
+        scraper = scraper_of(applications)
+
+        async def run() -> list[bytes]:
+            assert applications.gate is not None
+            first = asyncio.create_task(scraper.metrics(TEXT))
+            await until(lambda: applications.started.acquire(blocking=False))
+            formats = [TEXT, OPENMETRICS, GZIP, TEXT, GZIP]
+            others = [asyncio.create_task(scraper.metrics(wanted)) for wanted in formats]
+            await asyncio.sleep(0)
+            applications.gate.release(2)
+            return [await first, *[await other for other in others]]
+
+        first, text, openmetrics, zipped, text_too, zipped_too = asyncio.run(run())
+        assert b"fake_scrape 1\n" in first
+        assert b"fake_scrape 2\n" in text
+        assert b"fake_scrape 2\n" in openmetrics
+        assert openmetrics.endswith(b"# EOF\n")
+        assert gzip.decompress(zipped) == text == text_too
+        assert zipped_too == zipped
+        assert (applications.scrapes, applications.most_inside) == (2, 1)
+
+    def test_later_requests_get_fresh_scrapes(self) -> None:
+        """Nothing is cached beyond the requests that waited."""
+        applications = FakeApplications()
+        scraper = scraper_of(applications)
+
+        async def run() -> list[bytes]:
+            return [await scraper.metrics(TEXT), await scraper.metrics(TEXT)]
+
+        first, second = asyncio.run(run())
+        assert b"fake_scrape 1\n" in first
+        assert b"fake_scrape 2\n" in second
+
+    def test_a_client_that_goes_away_takes_nothing_from_the_others(self) -> None:
+        """Cancelling one waiter leaves the shared scrape to the rest."""
+        applications = FakeApplications(gate=threading.Semaphore(0))
+        scraper = scraper_of(applications)
+
+        async def run() -> bytes:
+            assert applications.gate is not None
+            gone = asyncio.create_task(scraper.metrics(TEXT))
+            stays = asyncio.create_task(scraper.metrics(TEXT))
+            await until(lambda: applications.scrapes == 1)
+            gone.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await gone
+            applications.gate.release(2)
+            return await stays
+
+        assert b"fake_scrape " in asyncio.run(run())
+
+    def test_the_loop_turns_while_a_scrape_blocks(self) -> None:
+        """A scrape waits for what only the event loop can do; were it on the loop, neither would go on."""
+        applications = FakeApplications(gate=threading.Semaphore(0))
+        scraper = scraper_of(applications)
+
+        async def run() -> bytes:
+            assert applications.gate is not None
+            waiting = asyncio.create_task(scraper.metrics(TEXT))
+            await until(lambda: applications.started.acquire(blocking=False))
+            asyncio.get_running_loop().call_soon(applications.gate.release)
+            return await waiting
+
+        assert b"fake_scrape 1\n" in asyncio.run(run())
+
+    def test_wait_says_whether_a_scrape_still_runs(self) -> None:
+        """Before, during and after a scrape."""
+        applications = FakeApplications(gate=threading.Semaphore(0))
+        scraper = scraper_of(applications)
+        assert scraper.wait(0)
+
+        async def run() -> None:
+            assert applications.gate is not None
+            waiting = asyncio.create_task(scraper.metrics(TEXT))
+            await until(lambda: applications.started.acquire(blocking=False))
+            assert not scraper.wait(0)
+            applications.gate.release()
+            await waiting
+
+        asyncio.run(run())
+        assert scraper.wait(30)
+
+
+class TestFailure:
+    """A failing collector costs its own series only."""
+
+    @pytest.mark.parametrize("where", ["scrape", "render"])
+    def test_no_application_series_remain(self, where: str, caplog: pytest.LogCaptureFixture) -> None:
+        """Whether reading or rendering fails, the body is the exporter's own, complete, and says success 0."""
+        error = OSError("directory went away")
+        applications = FakeApplications(
+            fail=error if where == "scrape" else None, fail_render=error if where == "render" else None
+        )
+        scraper = scraper_of(applications)
+
+        async def run() -> list[bytes]:
+            zipped = await scraper.metrics(GZIP)
+            return [await scraper.metrics(TEXT), await scraper.metrics(OPENMETRICS), gzip.decompress(zipped)]
+
+        for body in asyncio.run(run()):
+            assert b"fake_scrape" not in body
+            assert b'genai_exporter_collector_success{collector="applications"} 0.0\n' in body
+            assert b"process_resident_memory_bytes" in body
+        assert scraper.last is not None
+        assert scraper.last.error == "directory went away"
+        assert [record.getMessage() for record in caplog.records] == ["scrape of the applications failed"]
+
+    def test_recovery_is_served_and_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        """The next good scrape has the series again."""
+        caplog.set_level("INFO")
+        applications = FakeApplications(fail=ValueError("odd"))
+        scraper = scraper_of(applications)
+
+        async def run() -> bytes:
+            outcome = await scraper.probe()
+            assert outcome.error is not None
+            assert outcome.error.startswith("ValueError: odd (")
+            applications.fail = None
+            return await scraper.metrics(TEXT)
+
+        body = asyncio.run(run())
+        assert b"fake_scrape 2\n" in body
+        assert b'genai_exporter_collector_success{collector="applications"} 1.0\n' in body
+        assert caplog.records[-1].getMessage() == "scrape of the applications works again"
+
+    def test_an_own_fault_reaches_the_request_and_not_the_next(self) -> None:
+        """If the exporter's own metrics fail, the request fails instead of hanging, and the next is served."""
+        ages: list[Callable[[], float]] = [lambda: 1 / 0, lambda: 1.0]
+        scraper = Scraper(FakeApplications(), ExporterMetrics(lambda: ages.pop(0)()))
+
+        async def run() -> bytes:
+            with pytest.raises(ZeroDivisionError):
+                await scraper.metrics(TEXT)
+            return await scraper.metrics(TEXT)
+
+        assert b"fake_scrape 2\n" in asyncio.run(run())
+
+    def test_without_a_thread_the_request_fails_and_the_next_is_served(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A machine out of threads gives an error, not a hang."""
+        scraper = scraper_of(FakeApplications())
+
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        async def run() -> bytes:
+            with monkeypatch.context() as patch:
+                patch.setattr(threading.Thread, "start", refuse)
+                with pytest.raises(RuntimeError, match="can't start new thread"):
+                    await scraper.metrics(TEXT)
+            return await scraper.metrics(TEXT)
+
+        assert b"fake_scrape 1\n" in asyncio.run(run())
