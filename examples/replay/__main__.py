@@ -31,9 +31,7 @@ class Source:
                 raise click.UsageError("--workload synthetic is generated; leave out --file")
             requests = generate(self.requests, seed=self.seed)
         elif self.file is None:
-            raise click.UsageError(
-                f"--workload {self.workload} needs --file PATH; --workload synthetic does not"
-            )
+            raise click.UsageError(f"--workload {self.workload} needs --file PATH; --workload synthetic does not")
         elif self.workload == "csv":
             requests = read_csv(self.file)
         else:
@@ -59,18 +57,10 @@ class Source:
 @click.option("--processes", type=click.IntRange(1), default=4, help="Worker processes.")
 @click.option("--speed", type=click.FloatRange(0), default=1.0, help="1 is real time, 0 as fast as possible.")
 @click.option("--forever", is_flag=True, help="Start over at the end, until SIGTERM or Ctrl-C.")
-@click.option(
-    "--shard", metavar="I/N", help="Be one worker: rows whose index modulo N is I, without a progress bar."
-)
-@click.option(
-    "--skip", type=click.IntRange(0), default=0, help="With --shard: rows that an earlier worker did."
-)
-@click.option(
-    "--acknowledge", is_flag=True, help="With --shard: print the number of rows done after each row."
-)
-@click.option(
-    "--hold-after", type=click.IntRange(1), help="With --shard: wait to be ended once so many rows are done."
-)
+@click.option("--shard", metavar="I/N", help="Be one worker: rows whose index modulo N is I, without a progress bar.")
+@click.option("--skip", type=click.IntRange(0), default=0, help="With --shard: rows that an earlier worker did.")
+@click.option("--acknowledge", is_flag=True, help="With --shard: print the number of rows done after each row.")
+@click.option("--hold-after", type=click.IntRange(1), help="With --shard: wait to be ended once so many rows are done.")
 def main(
     workload: str,
     file: Path | None,
@@ -91,9 +81,7 @@ def main(
 ) -> None:
     """Replay an LLM workload through genai_metrics.track_llm_call in several processes."""
     if metrics_dir is None:
-        raise click.UsageError(
-            "no metrics directory: give --metrics-dir DIR, the one that genai-exporter reads"
-        )
+        raise click.UsageError("no metrics directory: give --metrics-dir DIR, the one that genai-exporter reads")
     if shard is None and (skip or acknowledge or hold_after):
         raise click.UsageError("--skip, --acknowledge and --hold-after are for one worker: add --shard I/N")
     source = Source(workload, file, requests, seed, model, provider, limit)

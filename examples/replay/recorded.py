@@ -47,12 +47,8 @@ def read_csv(path: Path) -> list[Request]:
         raise WorkloadError(f"{path}:{reader.line_num}: not CSV: {error}; {_CSV_HINT}") from None
     if not rows:
         raise WorkloadError(f"{path}: no rows; {_CSV_HINT}")
-    sessions = {
-        session: rank for rank, session in enumerate(dict.fromkeys(row["session"] for row, _ in rows))
-    }
-    clock: dict[
-        tuple[str, str], tuple[float, float]
-    ] = {}  # (session, agent) -> its last t, and where that was placed
+    sessions = {session: rank for rank, session in enumerate(dict.fromkeys(row["session"] for row, _ in rows))}
+    clock: dict[tuple[str, str], tuple[float, float]] = {}  # (session, agent) -> its last t, and where that was placed
     requests = []
     for row, line in rows:
         fields = _Fields(path, line, row)
@@ -108,18 +104,12 @@ def read_mooncake(path: Path, *, model: str, provider: str) -> list[Request]:
                     break
                 hits += 1
             seen.update(blocks)
-            if not (
-                all(type(n) is int and n >= 0 for n in (tokens, output)) and math.isfinite(at) and at >= 0
-            ):
+            if not (all(type(n) is int and n >= 0 for n in (tokens, output)) and math.isfinite(at) and at >= 0):
                 raise ValueError("times and lengths must be whole numbers, 0 or more")
         except (ValueError, TypeError, KeyError) as error:
             what = f"no field {error}" if isinstance(error, KeyError) else str(error)
-            raise WorkloadError(
-                f"{path}:{number}: not a row of the Mooncake trace: {what}; {_MOONCAKE_HINT}"
-            ) from None
-        requests.append(
-            Request("", at, model, provider, tokens, output, min(tokens, MOONCAKE_BLOCK_TOKENS * hits))
-        )
+            raise WorkloadError(f"{path}:{number}: not a row of the Mooncake trace: {what}; {_MOONCAKE_HINT}") from None
+        requests.append(Request("", at, model, provider, tokens, output, min(tokens, MOONCAKE_BLOCK_TOKENS * hits)))
     if not requests:
         raise WorkloadError(f"{path}: no rows; {_MOONCAKE_HINT}")
     return sorted(requests, key=lambda request: request.at)
@@ -128,9 +118,7 @@ def read_mooncake(path: Path, *, model: str, provider: str) -> list[Request]:
 def _lines(path: Path, hint: str) -> Iterator[str]:
     """Yield the lines of a text file, unpacked when its name ends in ``.gz``."""
     try:
-        with (
-            gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open("rt", newline="") as file
-        ):
+        with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open("rt", newline="") as file:
             yield from file
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from replay.worker import Shard, Stop
 from replay.workloads import Request, totals
@@ -50,7 +49,7 @@ def supervise(requests: Sequence[Request], command: list[str], *, processes: int
     replay with status 0. When a worker dies on its own, the others go on, the command that replays its rest
     is printed and the status is 1. Main thread only.
     """
-    console = Console(stderr=False)
+    console = Console()
     stop = Stop()
     stop.listen()
     processes = min(processes, len(requests))
@@ -59,9 +58,7 @@ def supervise(requests: Sequence[Request], command: list[str], *, processes: int
         shard = Shard(index, processes)
         # With --shard, --processes has no meaning; what the user gave for it may stay in the command.
         arguments = [*command, "--shard", f"{index}/{processes}", "--acknowledge"]
-        workers.append(
-            _Worker(shard, len(shard.of(requests)), subprocess.Popen(arguments, stdout=subprocess.PIPE))
-        )
+        workers.append(_Worker(shard, len(shard.of(requests)), subprocess.Popen(arguments, stdout=subprocess.PIPE)))
     try:
         _follow(workers, stop, console, total=None if forever else len(requests))
     finally:
@@ -70,11 +67,9 @@ def supervise(requests: Sequence[Request], command: list[str], *, processes: int
     for worker in failed:
         console.print(_obituary(worker, command), style="red", soft_wrap=True, highlight=False)
     done = sum(worker.done for worker in workers)
-    console.print(
-        f"replayed {done} calls in {processes} process{'es' if processes > 1 else ''}", highlight=False
-    )
+    console.print(f"replayed {done} calls in {processes} process{'es' if processes > 1 else ''}", highlight=False)
     if done == len(requests) and not forever:
-        console.print(_sums(requests))
+        console.print(_sums(requests), soft_wrap=True, highlight=False)
     return 1 if failed else 0
 
 
@@ -137,12 +132,16 @@ def _obituary(worker: _Worker, command: list[str]) -> str:
     )
 
 
-def _sums(requests: Sequence[Request]) -> Table:
+def _sums(requests: Sequence[Request]) -> str:
     """What a query must find: the exact sums by model."""
-    table = Table("model", *("calls", "failed", "input tokens", "output tokens", "cache-read tokens"))
-    for column in table.columns[1:]:
-        column.justify = "right"
+    rows = [["model", "calls", "failed", "input tokens", "output tokens", "cache-read tokens"]]
     for model, sums in totals(requests).items():
         numbers = (sums.calls, sums.errors, sums.input_tokens, sums.output_tokens, sums.cache_read_tokens)
-        table.add_row(model, *map(str, numbers))
-    return table
+        rows.append([model, *map(str, numbers)])
+    width = max(len(row[0]) for row in rows)
+    return "\n".join(
+        "  ".join(
+            [row[0].ljust(width), *(cell.rjust(len(name)) for cell, name in zip(row[1:], rows[0][1:], strict=True))]
+        )
+        for row in rows
+    )

@@ -109,9 +109,7 @@ def record(request: Request) -> None:
     )
 
 
-def replay(
-    rows: Sequence[Request], plan: Plan, stop: Stop, acknowledge: Callable[[int], None] | None = None
-) -> int:
+def replay(rows: Sequence[Request], plan: Plan, stop: Stop, acknowledge: Callable[[int], None] | None = None) -> int:
     """Record the rows by plan until their end or a stop; return how many are done, skipped ones included.
 
     ``acknowledge(done)`` is called after each recorded row, never before: a worker that is killed has
