@@ -1,0 +1,62 @@
+"""The stack in containers, through Docker Compose."""
+
+import subprocess
+from pathlib import Path
+
+from genai_stack import REPOSITORY, ports, secret
+
+PASSWORD_FILE = REPOSITORY / ".run" / "secrets" / "grafana_admin_password"
+"""The secret that docker-compose.yml mounts; Compose refuses to start without it."""
+
+_COMMAND = ("docker", "compose", "--project-directory", str(REPOSITORY), "--profile", "demo")
+
+
+def engine_answers() -> bool:
+    """Whether Docker Compose is installed and its engine answers; asks for at most 20 s each."""
+    return _succeeds("docker", "compose", "version") and _succeeds("docker", "info")
+
+
+def up(with_demo: bool) -> int:
+    """Build and start all containers and wait until they are healthy; returns Compose's exit code.
+
+    Creates the Grafana password first if there is none.
+    """
+    secret.password(PASSWORD_FILE)
+    command = _COMMAND if with_demo else _COMMAND[: _COMMAND.index("--profile")]
+    return subprocess.run([*command, "up", "--detach", "--build", "--wait"], check=False).returncode
+
+
+def down() -> int:
+    """Stop and remove the containers, keeping their data; returns Compose's exit code."""
+    return subprocess.run([*_COMMAND, "down"], check=False).returncode
+
+
+def is_up() -> bool:
+    """Whether containers of this project exist."""
+    answer = subprocess.run(
+        [*_COMMAND, "ps", "--all", "--quiet"], capture_output=True, text=True, check=False
+    )
+    return answer.returncode == 0 and bool(answer.stdout.strip())
+
+
+def addresses() -> list[str]:
+    """A line for each published service, and where the password is."""
+    lines = [f"{name}: http://{ports.HOST}:{port}/" for name, port in ports.DEFAULT_PORTS.items()]
+    return [*lines, f"Grafana: user admin, password in {_shown(PASSWORD_FILE)}"]
+
+
+def _shown(path: Path) -> str:
+    """Path relative to the current folder where that is shorter."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _succeeds(*command: str) -> bool:
+    try:
+        return (
+            subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False
+            ).returncode
+            == 0
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False

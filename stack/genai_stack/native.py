@@ -1,0 +1,204 @@
+"""The stack without containers: the same configuration files, run by programs of this machine.
+
+Prometheus resolves the relative paths in its configuration against the folder of the configuration file. So
+the run directory gets links to ``prometheus.yml`` and ``rules/``, and target files of its own beside them.
+"""
+
+import sys
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from genai_stack import REPOSITORY, binaries, secret
+from genai_stack.children import Service
+from genai_stack.ports import HOST
+
+DEMO_SPEED = 1
+"""Times real time; Compose runs the demo at the same speed."""
+
+_JOBS = ("exporter", "prometheus", "alertmanager")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a native run keeps its files and what it listens on."""
+
+    run: Path
+    ports: Mapping[str, int]
+    metrics: Path = field(init=False)
+    logs: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Derive the folders from the run directory."""
+        object.__setattr__(self, "metrics", self.run / "metrics")
+        object.__setattr__(self, "logs", self.run / "logs")
+
+    def address(self, name: str) -> str:
+        """``host:port`` that the service listens on."""
+        return f"{HOST}:{self.ports[name]}"
+
+    def url(self, name: str) -> str:
+        """Address that people and other services open."""
+        return f"http://{self.address(name)}/"
+
+
+def prepare(layout: Layout) -> None:
+    """Create the run directory's folders, links and target files; data of earlier runs is kept."""
+    # The metrics directory holds what an application says of its users: for the owner only, like its files.
+    layout.metrics.mkdir(parents=True, exist_ok=True, mode=0o700)
+    prometheus = layout.run / "prometheus"
+    (prometheus / "targets").mkdir(parents=True, exist_ok=True)
+    for name in ("prometheus.yml", "rules"):
+        link = prometheus / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(REPOSITORY / "prometheus" / name)
+    for job in _JOBS:
+        _replace(prometheus / "targets" / f"{job}.yml", yaml.safe_dump([{"targets": [layout.address(job)]}]))
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole: Prometheus watches target files and must never read half of one."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.replace(path)
+
+
+def exporter(layout: Layout) -> Service:
+    """The exporter, from the environment that this Python belongs to."""
+    return Service(
+        "exporter",
+        (
+            str(Path(sysconfig.get_path("scripts")) / "genai-exporter"),
+            "serve",
+            f"--metrics-dir={layout.metrics}",
+            f"--web.listen-address={layout.address('exporter')}",
+        ),
+        ready_url=layout.url("exporter") + "-/ready",
+        url=layout.url("exporter"),
+    )
+
+
+def prometheus(layout: Layout, program: Path) -> Service:
+    """Prometheus with the features that the bundle uses; Compose starts it with the same ones."""
+    folder = layout.run / "prometheus"
+    return Service(
+        "prometheus",
+        (
+            str(program),
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address={layout.address('prometheus')}",
+            f"--web.external-url={layout.url('prometheus')}",
+            "--enable-feature=exemplar-storage,auto-reload-config",
+        ),
+        ready_url=layout.url("prometheus") + "-/ready",
+        url=layout.url("prometheus"),
+    )
+
+
+def alertmanager(layout: Layout, program: Path) -> Service:
+    """A single Alertmanager, without the cluster port that it would otherwise open to the network."""
+    return Service(
+        "alertmanager",
+        (
+            str(program),
+            f"--config.file={REPOSITORY / 'alertmanager' / 'alertmanager.yml'}",
+            f"--storage.path={layout.run / 'alertmanager'}",
+            f"--web.listen-address={layout.address('alertmanager')}",
+            f"--web.external-url={layout.url('alertmanager')}",
+            "--cluster.listen-address=",
+        ),
+        ready_url=layout.url("alertmanager") + "-/ready",
+        url=layout.url("alertmanager"),
+    )
+
+
+def grafana(layout: Layout, program: Path, home: Path) -> Service:
+    """Grafana, provisioned from the repository; its password is generated into the run directory."""
+    folder = layout.run / "grafana"
+    folder.mkdir(parents=True, exist_ok=True)
+    password_file = layout.run / "secrets" / "grafana_admin_password"
+    secret.password(password_file)
+    subcommand = () if program.name == "grafana-server" else ("server",)
+    dashboards = REPOSITORY / "grafana" / "dashboards"
+    return Service(
+        "grafana",
+        (str(program), *subcommand, f"--homepath={home}"),
+        env={
+            "GF_SERVER_HTTP_ADDR": HOST,
+            "GF_SERVER_HTTP_PORT": str(layout.ports["grafana"]),
+            "GF_PATHS_DATA": str(folder),
+            "GF_PATHS_LOGS": str(folder / "log"),
+            "GF_PATHS_PLUGINS": str(folder / "plugins"),
+            "GF_PATHS_PROVISIONING": str(REPOSITORY / "grafana" / "provisioning"),
+            "GF_SECURITY_ADMIN_PASSWORD": f"$__file{{{password_file}}}",
+            "GF_USERS_ALLOW_SIGN_UP": "false",
+            "GF_ANALYTICS_REPORTING_ENABLED": "false",
+            "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+            "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
+            "GF_NEWS_NEWS_FEED_ENABLED": "false",
+            "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(dashboards / "performance.json"),
+            "GENAI_PROMETHEUS_URL": layout.url("prometheus").rstrip("/"),
+            "GENAI_ALERTMANAGER_URL": layout.url("alertmanager").rstrip("/"),
+            "GENAI_DASHBOARDS": str(dashboards),
+        },
+        ready_url=layout.url("grafana") + "api/health",
+        url=layout.url("grafana"),
+    )
+
+
+def demo(layout: Layout) -> Service:
+    """The demo load: synthetic LLM calls of two processes, for ever."""
+    return Service(
+        "demo",
+        (
+            sys.executable,
+            "-m",
+            "replay",
+            "--workload=synthetic",
+            f"--metrics-dir={layout.metrics}",
+            "--service=demo",
+            "--processes=2",
+            f"--speed={DEMO_SPEED}",
+            "--forever",
+        ),
+    )
+
+
+def grafana_home(program: Path) -> Path | None:
+    """Folder with Grafana's own files for the program, or None when it cannot be found."""
+    candidates = (program.resolve().parents[1], Path("/usr/share/grafana"))
+    return next((home for home in candidates if (home / "conf" / "defaults.ini").is_file()), None)
+
+
+def services(layout: Layout, with_demo: bool, report: binaries.Report) -> tuple[list[Service], list[str]]:
+    """All services that this machine can run, and a line for each that it cannot, with the remedy.
+
+    Fetches missing programs where possible; raises ``binaries.MissingServer`` when Prometheus or
+    Alertmanager is missing for good. Grafana is optional.
+    """
+    binaries.fetch(["prometheus", "alertmanager"], report=report)
+    running = [
+        exporter(layout),
+        prometheus(layout, binaries.require("prometheus")),
+        alertmanager(layout, binaries.require("alertmanager")),
+    ]
+    notes: list[str] = []
+    program = binaries.find("grafana")
+    home = grafana_home(program) if program else None
+    if program and home:
+        running.append(grafana(layout, program, home))
+        notes.append(f"Grafana: user admin, password in {layout.run / 'secrets' / 'grafana_admin_password'}")
+    else:
+        oldest = ".".join(map(str, binaries.PROGRAMS["grafana"].oldest))
+        notes.append(
+            f"Grafana is missing, so the dashboards are not shown: no Grafana {oldest} or newer was found, "
+            f"and it cannot be fetched as the other servers are. {binaries.PROGRAMS['grafana'].remedy} "
+            "Then run `make up` again. Until then the queries can be run in Prometheus."
+        )
+    if with_demo:
+        running.append(demo(layout))
+    return running, notes

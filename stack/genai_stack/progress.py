@@ -1,0 +1,93 @@
+"""What the supervisor shows: a live table on a terminal, one line a change elsewhere."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from genai_stack.children import Child
+
+
+class Progress:
+    """Display of a run; give ``console`` to write elsewhere than to standard output."""
+
+    def __init__(self, console: Console | None = None, notes: Sequence[str] = ()) -> None:
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._notes = notes
+        self._live: Live | None = None
+        self._announced: dict[str, str] = {}
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Begin the display."""
+        self._started = time.monotonic()
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, refresh_per_second=8, transient=False)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """End the display and leave its last state on the screen."""
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def show(self, children: Sequence[Child]) -> None:
+        """Show the state of all children."""
+        if self._live:
+            self._live.update(_table(children))
+        for child in children:
+            state = _state(child)
+            if self._announced.get(child.service.name) != state:
+                self._announced[child.service.name] = state
+                if not self._live:
+                    self._say(f"{child.service.name}: {state} {child.service.url}".rstrip())
+
+    def all_ready(self) -> None:
+        """Say that everything runs, and what else there is to know."""
+        self._say(f"All ready after {time.monotonic() - self._started:.1f} s. Ctrl-C stops everything.")
+        for note in self._notes:
+            self._say(note)
+
+    def stopping(self) -> None:
+        """Say that the end has begun."""
+        self._say("Stopping; Ctrl-C again kills at once.")
+
+    def stopped(self, children: Sequence[Child]) -> None:
+        """Show the last state and say that nothing runs any more."""
+        self.show(children)
+        self._say("Stopped.")
+
+    def failed(self, failure: str) -> None:
+        """Say what went wrong."""
+        self._say(f"Failed: {failure}")
+
+    def _say(self, line: str) -> None:
+        # Text, not str: square brackets in a log line are no markup.
+        self._console.print(Text(line))
+
+
+def _state(child: Child) -> str:
+    if child.ended is not None:
+        return f"ended ({child.ended})"
+    return "ready" if child.ready else "starting"
+
+
+def _table(children: Sequence[Child]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading, width in (("service", 0), ("state", 12), ("address", 0), ("log", 0)):
+        table.add_column(heading, overflow="fold", min_width=width or None)
+    for child in children:
+        state = _state(child)
+        if state == "starting":
+            state += "." * (1 + int(time.monotonic() * 4) % 3)
+        colour = "red" if child.ended is not None else "green" if child.ready else "yellow"
+        table.add_row(child.service.name, Text(state, style=colour), child.service.url, str(child.log))
+    return table

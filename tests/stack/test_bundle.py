@@ -1,0 +1,248 @@
+"""Names, dashboards, provisioning and containers of the bundle, held against the catalogue and each other."""
+
+import itertools
+import json
+import re
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from genai_dashboards import __main__ as dashboards
+from genai_metrics import catalog
+from genai_stack import REPOSITORY, binaries, compose, native, ports, secret
+
+RULE_GROUPS = [
+    group
+    for path in sorted((REPOSITORY / "prometheus" / "rules").glob("*.yml"))
+    for group in yaml.safe_load(path.read_text())["groups"]
+]
+RULES = [rule for group in RULE_GROUPS for rule in group["rules"]]
+RECORDED = {rule["record"] for rule in RULES if "record" in rule}
+FILES = sorted((REPOSITORY / "grafana" / "dashboards").glob("*.json"))
+
+
+def catalogue_names() -> set[str]:
+    """Every series name that the exporter can expose."""
+    names = set()
+    specs = itertools.chain.from_iterable(kind.metrics for kind in catalog.BLOCK_KINDS)
+    for spec in [*specs, *catalog.EXPORTER_METRICS]:
+        suffixes = ("_bucket", "_sum", "_count") if spec.type == "histogram" else ("",)
+        names |= {spec.name + suffix for suffix in suffixes}
+    return names
+
+
+def unknown_names(expression: str) -> set[str]:
+    """Names of ours in a PromQL expression that nothing exposes or records."""
+    mentioned = set(re.findall(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.sub(r'"[^"]*"', '""', expression)))
+    ours = {name for name in mentioned if name.startswith("genai_") or ":" in name}
+    return ours - catalogue_names() - RECORDED
+
+
+def dashboard_expressions() -> list[tuple[str, str]]:
+    """Every expression of every dashboard, with where it is."""
+    found = []
+    for path in FILES:
+        content = json.loads(path.read_text())
+        for panel in content["panels"]:
+            found += [(f"{path.name}: {panel['title']}", target["expr"]) for target in panel.get("targets", [])]
+        for variable in content["templating"]["list"]:
+            if variable["type"] == "query":
+                found.append((f"{path.name}: variable {variable['name']}", str(variable["query"])))
+    return found
+
+
+def panels() -> list[Any]:
+    """Every panel of every dashboard, as test parameters."""
+    return [
+        pytest.param(panel, id=f"{path.stem}-{panel['title']}")
+        for path in FILES
+        for panel in json.loads(path.read_text())["panels"]
+    ]
+
+
+class TestNames:
+    """Whatever rules and dashboards ask for exists."""
+
+    def test_a_misspelt_name_is_found(self) -> None:
+        """The check itself sees a wrong suffix and an unrecorded name, and no label."""
+        assert unknown_names("sum by (genai) (rate(genai_llm_calls[5m])) + a:b:c") == {"genai_llm_calls", "a:b:c"}
+        assert unknown_names('genai_llm_call_duration_seconds_bucket{le="1.0"}') == set()
+
+    @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("record") or rule["alert"])
+    def test_rules_use_names_that_exist(self, rule: dict[str, Any]) -> None:
+        """Each name in a rule is in the catalogue or recorded."""
+        assert unknown_names(rule["expr"]) == set()
+
+    def test_dashboards_use_names_that_exist(self) -> None:
+        """Each name in a dashboard is in the catalogue or recorded."""
+        assert {where: bad for where, expr in dashboard_expressions() if (bad := unknown_names(expr))} == {}
+
+    def test_no_expression_matches_a_bucket_by_an_integer(self) -> None:
+        """Prometheus 3 prints bounds as floats, so that le="1" would match nothing."""
+        everything = [rule["expr"] for rule in RULES] + [expr for _, expr in dashboard_expressions()]
+        assert [expr for expr in everything if re.search(r'le=~?"\d+"', expr)] == []
+
+
+class TestAlerts:
+    """What every alert carries."""
+
+    @pytest.mark.parametrize("rule", [r for r in RULES if "alert" in r], ids=lambda rule: rule["alert"])
+    def test_alerts_have_labels_and_annotations(self, rule: dict[str, Any]) -> None:
+        """Severity and category from closed sets; a static summary; links to runbook and dashboard."""
+        assert rule["labels"]["severity"] in {"critical", "warning", "none"}
+        assert rule["labels"]["category"] in {"performance", "cache", "cost", "quality", "system", "meta"}
+        assert set(rule["annotations"]) == {"summary", "description", "runbook_url", "dashboard_url"}
+        assert "{{" not in rule["annotations"]["summary"]
+        assert rule["annotations"]["runbook_url"].endswith(f"docs/alerts/{rule['alert']}.md")
+        uids = {json.loads(path.read_text())["uid"] for path in FILES}
+        assert re.search(r"/d/([\w-]+)", rule["annotations"]["dashboard_url"])[1] in uids  # type: ignore[index]
+
+
+class TestDashboards:
+    """The committed JSON."""
+
+    def test_files_are_fresh(self) -> None:
+        """The JSON is what the code builds, twice the same, and nothing else lies there."""
+        assert dashboards.stale() == []
+        for build in dashboards.DASHBOARDS.values():
+            assert dashboards.text(build()) == dashboards.text(build())
+
+    def test_a_stale_file_is_found(self, tmp_path: Path) -> None:
+        """A changed, a missing and a superfluous file are each reported."""
+        assert dashboards.stale(tmp_path) == [tmp_path / "performance.json"]
+        (tmp_path / "performance.json").write_text(FILES[0].read_text().replace("Cost", "Costs"))
+        (tmp_path / "left-over.json").write_text("{}")
+        assert dashboards.stale(tmp_path) == [tmp_path / "left-over.json", tmp_path / "performance.json"]
+
+    @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+    def test_schema_is_the_classic_one(self, path: Path) -> None:
+        """Grafana's file provisioning rejects anything but the classic schema."""
+        content = json.loads(path.read_text())
+        assert content["schemaVersion"] == 42
+        assert content["editable"] is False
+        assert content["uid"] == f"genai-{path.stem}"
+        assert not {"elements", "layout", "apiVersion", "kind", "spec"} & set(content)
+        assert path.read_text() == json.dumps(content, sort_keys=True, indent=2) + "\n"
+        assert [variable["name"] for variable in content["templating"]["list"]] == ["datasource", "service", "mode"]
+
+    @pytest.mark.parametrize("panel", panels())
+    def test_panels_explain_themselves(self, panel: dict[str, Any]) -> None:
+        """Title, description, unit, a text for no data, the data source variable, and a legend where there is one."""
+        assert panel["title"]
+        assert panel["description"].endswith(".")
+        assert panel["fieldConfig"]["defaults"]["unit"]
+        assert panel["fieldConfig"]["defaults"]["noValue"]
+        assert panel["datasource"]["uid"] == "${datasource}"
+        for target in panel["targets"]:
+            assert target["legendFormat"]
+            assert 'service=~"$service"' in target["expr"]
+            windows = set(re.findall(r"\[([^\]]+)\]", target["expr"]))
+            assert windows <= {"$__rate_interval", "$__range"}
+
+    @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+    def test_grid_has_neither_overlap_nor_hole(self, path: Path) -> None:
+        """The panels tile the 24-column grid, and their numbers are unique."""
+        content = json.loads(path.read_text())
+        cells: list[tuple[int, int]] = []
+        for place in (panel["gridPos"] for panel in content["panels"]):
+            across = range(place["x"], place["x"] + place["w"])
+            cells += itertools.product(across, range(place["y"], place["y"] + place["h"]))
+        height = max(y for _, y in cells) + 1
+        assert sorted(cells) == sorted(itertools.product(range(24), range(height)))
+        identifiers = [panel["id"] for panel in content["panels"]]
+        assert len(set(identifiers)) == len(identifiers)
+
+
+class TestProvisioning:
+    """Grafana's start files."""
+
+    def test_time_interval_is_the_scrape_interval(self) -> None:
+        """$__rate_interval is right only when the data source knows how often Prometheus scrapes."""
+        folder = REPOSITORY / "grafana" / "provisioning" / "datasources"
+        sources = yaml.safe_load((folder / "prometheus.yml").read_text())["datasources"]
+        scrape = yaml.safe_load((REPOSITORY / "prometheus" / "prometheus.yml").read_text())["global"]
+        assert sources[0]["jsonData"]["timeInterval"] == scrape["scrape_interval"]
+
+    def test_every_variable_is_set_in_both_worlds(self, tmp_path: Path) -> None:
+        """Whatever the provisioning reads from the environment is set by Compose and by a native run."""
+        files = (REPOSITORY / "grafana" / "provisioning").rglob("*.yml")
+        used = set(re.findall(r"(?<!\$)\$([A-Z_]+)", json.dumps([yaml.safe_load(path.read_text()) for path in files])))
+        in_compose = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]["grafana"]
+        layout = native.Layout(tmp_path, ports.DEFAULT_PORTS)
+        assert used
+        assert used <= set(in_compose["environment"])
+        assert used <= set(native.grafana(layout, Path("/usr/sbin/grafana"), Path("/usr/share/grafana")).env)
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    """The Compose file as Compose itself understands it."""
+    done = subprocess.run(
+        [binaries.require("docker-compose"), "--profile", "demo", "config", "--format", "json"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+class TestContainers:
+    """docker-compose.yml and the target files that go with it."""
+
+    def test_every_service_is_hardened(self, project: dict[str, Any]) -> None:
+        """Pinned, not root, read-only, without capabilities, limited, healthy by its own word, on loopback only."""
+        assert set(project["services"]) == {"exporter", "prometheus", "alertmanager", "grafana", "demo"}
+        for name, service in project["services"].items():
+            assert re.search(r":v?\d+\.\d+\.\d+$", service["image"]), name
+            assert service["user"].split(":")[0] not in {"", "0", "root"}, name
+            assert service["read_only"] is True, name
+            assert service["cap_drop"] == ["ALL"], name
+            assert service["security_opt"] == ["no-new-privileges:true"], name
+            assert int(service["mem_limit"]) > 0, name
+            assert {port["host_ip"] for port in service.get("ports", [])} <= {"127.0.0.1"}, name
+            assert service.get("profiles") == ["demo"] or service["healthcheck"]["test"], name
+
+    def test_writer_and_reader_share_user_and_volume(self, project: dict[str, Any]) -> None:
+        """Metric files are readable by their owner only, so that both containers must run as the same user."""
+        exporter, demo = project["services"]["exporter"], project["services"]["demo"]
+        assert exporter["user"] == demo["user"]
+        assert exporter["volumes"][0]["source"] == demo["volumes"][0]["source"] == "metrics"
+        number = exporter["user"].split(":")[0]
+        assert f"ARG UID={number}\n" in (REPOSITORY / "Dockerfile").read_text()
+
+    def test_targets_are_the_services(self, project: dict[str, Any]) -> None:
+        """Each target file names a service of the Compose file and the port that it listens on."""
+        published = {
+            f"{name}:{service['ports'][0]['target']}"
+            for name, service in project["services"].items()
+            if service.get("ports")
+        }
+        for path in (REPOSITORY / "prometheus" / "targets").glob("*.yml"):
+            for target in yaml.safe_load(path.read_text())[0]["targets"]:
+                assert target in published
+
+    def test_native_run_uses_the_same_ports_and_features(self, project: dict[str, Any], tmp_path: Path) -> None:
+        """The two ways of running differ in addresses only."""
+        for name, port in ports.DEFAULT_PORTS.items():
+            assert project["services"][name]["ports"][0]["published"] == str(port)
+        layout = native.Layout(tmp_path, ports.DEFAULT_PORTS)
+        (feature,) = [a for a in project["services"]["prometheus"]["command"] if a.startswith("--enable-feature")]
+        assert feature in native.prometheus(layout, Path("prometheus")).argv
+        load = set(project["services"]["demo"]["command"])
+        assert {part for part in load if "metrics-dir" not in part} <= set(native.demo(layout).argv)
+
+    def test_the_password_is_generated_once(self, tmp_path: Path) -> None:
+        """The file is made when it is missing, kept afterwards, and hidden from other users of the host."""
+        path = tmp_path / "secrets" / compose.PASSWORD_FILE.name
+        first = secret.password(path)
+        assert len(first) >= 32
+        assert secret.password(path) == first
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
