@@ -160,9 +160,7 @@ def _entry(section: Section) -> Entry:
         tier.check_keys(_TIER_KEYS)
         start = tier.integer("above_input_tokens", minimum=0)
         if start in tiers:
-            raise tier.error(
-                f"a tier above {start} input tokens is given twice; remove one", "above_input_tokens"
-            )
+            raise tier.error(f"a tier above {start} input tokens is given twice; remove one", "above_input_tokens")
         rates = _rates(tier)
         if not rates:
             raise tier.error(f"{tier.key} has no price; add one or more of {', '.join(_RATE_KEYS)}")

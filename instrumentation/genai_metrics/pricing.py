@@ -34,8 +34,8 @@ _BEDROCK_MODEL = re.compile(
 )
 # "google/gemma-3-27b-it" names an open model that many serve, not the free offer of Google's own API.
 _OPEN_MODEL_ORGANISATIONS = frozenset({"google", "meta"})
-# genai-prices has an empty table for free models (":free", "Gemma 3 (free)"), but also for models that it knows
-# no price of.
+# genai-prices has an empty table for free models (":free", "Gemma 3 (free)"), but also for some whose price it
+# does not know.
 _FREE = re.compile(r"\bfree\b", re.IGNORECASE)
 _NO_PROVIDER = frozenset({"", "unknown", "litellm"})
 # Before genai-prices existed: the files of a reproducible build claim to be from 1970 or 1980.
@@ -55,9 +55,7 @@ class PriceResolver:
     resolver.
     """
 
-    def __init__(
-        self, price_file: Path | None = None, *, on_fault: Callable[[str, str], None] = _log_fault
-    ) -> None:
+    def __init__(self, price_file: Path | None = None, *, on_fault: Callable[[str, str], None] = _log_fault) -> None:
         self._on_fault = on_fault
         self._told: set[str] = set()
         self._file: PriceFile | None = None

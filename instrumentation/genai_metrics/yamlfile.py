@@ -20,9 +20,7 @@ MAX_BYTES: Final = 4 * 1024 * 1024
 """Largest file that is read: a log file named by mistake must not fill the memory."""
 
 _TAG = "tag:yaml.org,2002:"
-_SCALAR_TAGS = frozenset(
-    _TAG + name for name in ("str", "int", "float", "bool", "null", "timestamp", "value", "merge")
-)
+_SCALAR_TAGS = frozenset(_TAG + name for name in ("str", "int", "float", "bool", "null", "timestamp", "value", "merge"))
 _MAX_DEPTH = 50
 _REQUIRED = object()
 # YAML 1.2's booleans and YAML 1.1's, which many people still write.
@@ -152,9 +150,7 @@ class Section:
             return Section(self.path, self.line, self._name(key), {})
         if isinstance(value, Section):
             return value
-        raise self.error(
-            f"{self._name(key)} must be a mapping (key: value lines), not {_describe(value)}", key
-        )
+        raise self.error(f"{self._name(key)} must be a mapping (key: value lines), not {_describe(value)}", key)
 
     def sections(self, key: str) -> "tuple[Section, ...]":
         """List of mappings of ``key``; empty when it is absent."""
@@ -236,9 +232,7 @@ def read(path: Path) -> Section:
     try:
         import yaml
     except ImportError:
-        raise YamlError(
-            f"{path}: PyYAML is needed to read it and is not installed; run: pip install pyyaml"
-        ) from None
+        raise YamlError(f"{path}: PyYAML is needed to read it and is not installed; run: pip install pyyaml") from None
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -257,9 +251,7 @@ def read(path: Path) -> Section:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         problem = error.problem or error.context or "cannot be parsed"
-        raise YamlError(
-            f"{path}:{line}: not valid YAML: {problem}; check indentation, colons and quotes"
-        ) from error
+        raise YamlError(f"{path}:{line}: not valid YAML: {problem}; check indentation, colons and quotes") from error
     except yaml.reader.ReaderError as error:
         line = data.count(b"\n", 0, error.position) + 1
         raise YamlError(f"{path}:{line}: not text: {error.reason}; save the file as UTF-8") from error
@@ -297,9 +289,7 @@ class _Reader:
             return Sequence(line, tuple(items))
         if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
             return Section(self.path, line, key, self._entries(node, key, depth))
-        raise YamlError(
-            f"{self.path}:{line}: the tag {node.tag!r} is not read; write the value without a tag"
-        )
+        raise YamlError(f"{self.path}:{line}: the tag {node.tag!r} is not read; write the value without a tag")
 
     def _entries(self, node: "yaml.MappingNode", key: str, depth: int) -> Mapping[str, tuple[int, Value]]:
         import yaml
