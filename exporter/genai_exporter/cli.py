@@ -81,8 +81,7 @@ def main() -> None:
     "listen_address",
     metavar="HOST:PORT",
     callback=_reading(configuration.Address.parse),
-    help="Where to serve: 127.0.0.1:9840 (default), [::1]:9840, :9840 for all interfaces, port 0 for a "
-    "free one.",
+    help="Where to serve: 127.0.0.1:9840 (default), [::1]:9840, :9840 for all interfaces, port 0 for a free one.",
 )
 @click.option(
     "--born-at-zero-seconds",

@@ -35,9 +35,7 @@ class Address:
     def parse(cls, text: str) -> "Address":
         """Read ``HOST:PORT``, ``[IPV6]:PORT`` or ``:PORT``; raises ``ValueError`` that says what to write."""
         if "/" in text:
-            raise ValueError(
-                f"{text!r} is not an address; leave out http:// and the path, and {_ADDRESS_FORM}"
-            )
+            raise ValueError(f"{text!r} is not an address; leave out http:// and the path, and {_ADDRESS_FORM}")
         host, colon, port = text.strip().rpartition(":")
         if not colon:
             raise ValueError(f"{text!r} has no port; {_ADDRESS_FORM}")
@@ -77,9 +75,7 @@ def seconds(text: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 <= number < math.inf:
-        raise ValueError(
-            f"{text!r} is not a number of seconds from 0 on; give one without a unit, such as 20"
-        )
+        raise ValueError(f"{text!r} is not a number of seconds from 0 on; give one without a unit, such as 20")
     return number
 
 
@@ -104,9 +100,7 @@ def read(path: Path) -> Config:
         raise web.error(f"web.listen_address: {error}", "listen_address") from error
     level = log.text("level", config.log_level)
     if level not in LOG_LEVELS:
-        raise log.error(
-            f"log.level: {level!r} is not a log level; {yamlfile.nearest(level, LOG_LEVELS)}", "level"
-        )
+        raise log.error(f"log.level: {level!r} is not a log level; {yamlfile.nearest(level, LOG_LEVELS)}", "level")
     return replace(
         config,
         metrics_dir=None if directory is None else path.parent / Path(directory).expanduser(),

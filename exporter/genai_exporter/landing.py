@@ -68,11 +68,12 @@ def _state(page: Page) -> str:
             "No application series are served until this is mended.</p>"
         )
     totals = outcome.totals
+    processes = sum(totals.processes.values())
     figures = (
         (f"{totals.series:,}", "series"),
         (f"{len(totals.processes):,}", "service" if len(totals.processes) == 1 else "services"),
-        (f"{sum(totals.processes.values()):,}", "living processes"),
-        (_duration(outcome.duration), f"last scrape, {_duration(page.age)} ago"),
+        (f"{processes:,}", "living process" if processes == 1 else "living processes"),
+        (_duration(outcome.duration), f"last scrape, {_age(page.age)}"),
     )
     cells = "".join(f"<div><b>{value}</b><span>{label}</span></div>" for value, label in figures)
     note = ""
@@ -84,9 +85,7 @@ def _state(page: Page) -> str:
 def _services(page: Page) -> str:
     if page.outcome is None or page.outcome.totals is None or not page.outcome.totals.processes:
         return '<p class="quiet">None that is alive. What ended processes recorded is still served.</p>'
-    rows = (
-        (escape(service), f"{count:,}") for service, count in sorted(page.outcome.totals.processes.items())
-    )
+    rows = ((escape(service), f"{count:,}") for service, count in sorted(page.outcome.totals.processes.items()))
     return _table(("Service", "Living processes"), rows)
 
 
@@ -118,13 +117,17 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Write seconds in the unit that a person would choose."""
-    seconds = max(seconds, 0.0)
+    """Write a scrape's duration in the unit that a person would choose."""
+    if seconds < 0.001:
+        return "< 1 ms"
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def _age(seconds: float) -> str:
+    """Say how long ago; a clock that was set back makes it now."""
     if seconds < 1:
-        return f"{seconds * 1000:.3g} ms"
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    return f"{seconds / 60:.0f} min"
+        return "just now"
+    return f"{seconds:.0f} s ago" if seconds < 120 else f"{seconds / 60:.0f} min ago"
 
 
 _STYLE = """

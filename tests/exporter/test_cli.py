@@ -8,10 +8,20 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import Metric
+from prometheus_client.openmetrics import parser as openmetrics_parser
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from genai_metrics.catalog import EXPORTER_METRICS
+from genai_stack.binaries import require
+
+# prometheus_client's OpenMetrics parser carries no types.
+parse_openmetrics: Callable[[str], Iterable[Metric]] = openmetrics_parser.text_string_to_metric_families
+Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 Start = Callable[..., "Exporter"]
 
@@ -33,6 +43,18 @@ cli.Applications = Applications
 cli.main()
 """
 
+# An application: three calls with awkward label values, then it lives on until its standard input closes.
+APPLICATION = """
+import sys
+from genai_metrics import track_llm_call
+
+for model in ("gpt-4", 'a "quoted" \\\\ one', "größer als {}"):
+    track_llm_call(mode="1", model=model, input_tokens=1000, output_tokens=500, duration=1.5, tenant="acme",
+                   cost_per_1k_input=0.03, cost_per_1k_output=0.06)
+print("recorded", flush=True)
+sys.stdin.read()
+"""
+
 
 def environment(**variables: str) -> dict[str, str]:
     """Return this process's environment without what the exporter reads, plus the given variables."""
@@ -50,6 +72,18 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+def split(families: Iterable[Metric]) -> tuple[Series, Series]:
+    """Return the exporter's own series and those of the applications."""
+    names = {spec.name for spec in EXPORTER_METRICS}
+    own: Series = {}
+    applications: Series = {}
+    for family in families:
+        for sample in family.samples:
+            mine = sample.name in names or sample.name.startswith("process_")
+            (own if mine else applications)[sample.name, tuple(sorted(sample.labels.items()))] = sample.value
+    return own, applications
 
 
 class Exporter:
@@ -73,9 +107,10 @@ class Exporter:
                 return
         raise AssertionError(f"ended before it listened: {self.log}")
 
-    def get(self, path: str) -> str:
+    def get(self, path: str, accept: str = "*/*") -> str:
         """Fetch a path from the loopback interface."""
-        with urllib.request.urlopen(self.url + path, timeout=30) as response:
+        request = urllib.request.Request(self.url + path, headers={"Accept": accept})
+        with urllib.request.urlopen(request, timeout=30) as response:
             body: str = response.read().decode()
             return body
 
@@ -164,9 +199,7 @@ class TestUsageErrors:
     def test_a_missing_dependency_is_named(self, missing: str) -> None:
         """Installed without its extra, the command says what to install."""
         script = f"import sys; sys.modules[{missing!r}] = None; import genai_exporter.cli"
-        done = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
-        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 1
         assert "pip install 'genai-exporter[exporter]'" in done.stderr
         assert "Traceback" not in done.stderr
@@ -229,14 +262,40 @@ class TestServing:
         assert str(tmp_path / "new" / "metrics") in exporter.get("/")
         assert (tmp_path / "new" / "metrics").is_dir()
 
+    @pytest.mark.parametrize("born_at_zero_seconds", ["0", "3600"])
+    def test_what_applications_record(self, start: Start, tmp_path: Path, born_at_zero_seconds: str) -> None:
+        """Both formats pass promtool or their parser and agree; new series show their values, or 0 at first."""
+        exporter = start("--metrics-dir", str(tmp_path), "--born-at-zero-seconds", born_at_zero_seconds)
+        with subprocess.Popen(
+            [sys.executable, "-c", APPLICATION],
+            env=environment(GENAI_METRICS_DIR=str(tmp_path), GENAI_SERVICE_NAME="chat"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as application:
+            assert application.stdout is not None
+            assert application.stdout.readline() == "recorded\n"
+            plain = exporter.get("/metrics")
+            rich = exporter.get("/metrics", accept="application/openmetrics-text;version=1.0.0")
+            page = exporter.get("/")
+        checked = subprocess.run(
+            [require("promtool"), "check", "metrics"], input=plain, capture_output=True, text=True, check=False
+        )
+        assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+        own, applications = split(parse_text(plain))
+        assert split(parse_openmetrics(rich))[1] == applications
+        assert own["genai_exporter_series", ()] == len(applications)
+        assert own["genai_processes", (("service", "chat"),)] == 1
+        calls = [value for (name, _), value in applications.items() if name == "genai_llm_calls_total"]
+        assert calls == [1.0 if born_at_zero_seconds == "0" else 0.0] * 3
+        assert "<tr><td>chat</td><td>1</td></tr>" in page
+
     def test_head_over_a_real_socket(self, start: Start, tmp_path: Path) -> None:
         """Headers, no body, and the connection stays usable for the next request."""
         exporter = start("--metrics-dir", str(tmp_path))
         port = int(exporter.url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
-            client.sendall(
-                b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\nGET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
-            )
+            client.sendall(b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\nGET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
             received = b""
             while b"is healthy" not in received:
                 chunk = client.recv(65536)

@@ -60,7 +60,7 @@ class TestRender:
             "12,345 series",
             "2 services",
             "3 living processes",
-            "21.4 ms last scrape, 4 s ago",
+            "21 ms last scrape, 4 s ago",
             "chat 2 rag 1",
             "folded into the archive 12",
             "genai-exporter 1.2.3 on Python 3.11.7",
@@ -97,6 +97,24 @@ class TestRender:
         text, _ = read(Outcome(0.0, 0.1, None, "cannot read <dir>"))
         assert "The last scrape failed: cannot read <dir>." in text
         assert "living processes" not in text.partition("Services")[0]
+
+    @pytest.mark.parametrize(
+        ("duration", "age", "expected"),
+        [
+            (0.0004, 0.2, "< 1 ms last scrape, just now"),
+            (0.0004, -5.0, "< 1 ms last scrape, just now"),
+            (2.25, 119.0, "2.2 s last scrape, 119 s ago"),
+            (0.5, 299.0, "500 ms last scrape, 5 min ago"),
+        ],
+    )
+    def test_times_in_readable_units(self, duration: float, age: float, expected: str) -> None:
+        """From less than a millisecond to minutes."""
+        outcome = Outcome(0.0, duration, Totals(1, FILES, {"chat": 1}), None)
+        page = Page(outcome=outcome, age=age, directory="", address="", version="", python="")
+        checker = Checker()
+        checker.feed(render(page))
+        assert expected in " ".join(checker.words)
+        assert "1 living process " in " ".join(checker.words)
 
     def test_before_the_first_scrape(self) -> None:
         """The page says so instead of showing zeros."""

@@ -218,9 +218,7 @@ class TestFailure:
 
         assert b"fake_scrape 2\n" in asyncio.run(run())
 
-    def test_without_a_thread_the_request_fails_and_the_next_is_served(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_without_a_thread_the_request_fails_and_the_next_is_served(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A machine out of threads gives an error, not a hang."""
         scraper = scraper_of(FakeApplications())
 

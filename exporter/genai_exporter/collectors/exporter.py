@@ -70,9 +70,7 @@ class ExporterMetrics:
     def render(self, outcome: Outcome, openmetrics: bool) -> bytes:
         """Text of all own families after the given run, in OpenMetrics with the final ``# EOF``."""
         self._families.outcome = outcome
-        generate: Callable[[CollectorRegistry], bytes] = (
-            generate_openmetrics if openmetrics else generate_text
-        )
+        generate: Callable[[CollectorRegistry], bytes] = generate_openmetrics if openmetrics else generate_text
         return generate(self._registry)
 
 
@@ -98,9 +96,7 @@ class _OutcomeFamilies(Collector):
         if self.outcome.totals is not None:
             yield _gauge(_SERIES, {(): self.outcome.totals.series})
             yield _gauge(_FILES, {(state,): count for state, count in self.outcome.totals.files.items()})
-            yield _gauge(
-                _PROCESSES, {(service,): count for service, count in self.outcome.totals.processes.items()}
-            )
+            yield _gauge(_PROCESSES, {(service,): count for service, count in self.outcome.totals.processes.items()})
         age = self._price_data_age()
         if age is not None:
             yield _gauge(_PRICE_AGE, {(): age})

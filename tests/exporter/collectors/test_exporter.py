@@ -1,21 +1,24 @@
 """Tests of the families in which the exporter describes itself."""
 
 import platform
+from collections.abc import Callable, Iterable
 
 import pytest
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client import Metric
+from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from genai_exporter.collectors.exporter import ExporterMetrics, Outcome, Totals, exporter_version
 from genai_metrics.catalog import EXPORTER_METRICS
 
+# prometheus_client's OpenMetrics parser carries no types.
+parse_openmetrics: Callable[[str], Iterable[Metric]] = openmetrics_parser.text_string_to_metric_families
+
 GOOD = Outcome(1e9, 0.25, Totals(7, {"live": 2, "rejected": 0}, {"chat": 2, 'odd "name"\n': 1}), None)
 BAD = Outcome(1e9, 0.5, None, "gone")
 
 
-def samples(
-    outcome: Outcome, openmetrics: bool, age: float | None
-) -> dict[tuple[str, frozenset[str]], float]:
+def samples(outcome: Outcome, openmetrics: bool, age: float | None) -> dict[tuple[str, frozenset[str]], float]:
     """Render, parse, and return values by name and label values."""
     text = ExporterMetrics(lambda: age).render(outcome, openmetrics).decode()
     families = list(parse_openmetrics(text)) if openmetrics else list(parse_text(text))
