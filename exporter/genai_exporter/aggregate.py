@@ -11,15 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from genai_metrics.births import BORN_AT_ZERO_SECONDS, Births
-from genai_metrics.blockfile import SUFFIX, BlockFileError
-from genai_metrics.catalog import DEFAULT_LABEL_CAPS, BlockKind
-from genai_metrics.exposition import Row, render, sample_count
-
 from genai_exporter.archive import ARCHIVE_NAME, Archive
 from genai_exporter.blockreader import KINDS_BY_LAYOUT, BlockFileReader
 from genai_exporter.shown import FOUND, SHOWN, ShownRecord
 from genai_exporter.totals import Total, Totals
+from genai_metrics.births import BORN_AT_ZERO_SECONDS, Births
+from genai_metrics.blockfile import SUFFIX, BlockFileError
+from genai_metrics.catalog import DEFAULT_LABEL_CAPS, BlockKind
+from genai_metrics.exposition import Row, render, sample_count
 
 logger = logging.getLogger("genai_exporter")
 
@@ -104,7 +103,7 @@ class Applications:
             self._lock_fd = -1
 
     def scrape(self) -> Scrape:
-        """Read all files, fold those of ended processes, and return the sums; raises ``OSError`` if that is impossible."""
+        """Read all files, fold those of ended processes, return the sums; raises ``OSError`` if that is impossible."""
         readers = self._read_files()
         dead = [reader for reader in readers if not reader.alive and not reader.unknown]
         self._fold(dead)

@@ -8,15 +8,15 @@ Imports genai_metrics and ``totals``.
 
 import os
 import struct
+from array import array
 from collections.abc import Iterable
 from operator import add
 from pathlib import Path
 
-from genai_metrics.blockfile import header_size, pack_block, pack_header, parse_blocks, parse_header
-from genai_metrics.catalog import BlockKind
-
 from genai_exporter.blockreader import KINDS_BY_LAYOUT, BlockFileReader
 from genai_exporter.totals import Total, TotalKey, Totals
+from genai_metrics.blockfile import header_size, pack_block, pack_header, parse_blocks, parse_header
+from genai_metrics.catalog import BlockKind
 
 ARCHIVE_NAME = "exporter.archive"
 _TEMPORARY_NAME = ".exporter.archive.new"
@@ -48,9 +48,9 @@ class Archive:
         except FileNotFoundError:
             return
         header = parse_header(data)
-        doubles = memoryview(data[: header.used]).cast("d")
+        doubles = array("d", data[: header.used]).tolist()
         for block in parse_blocks(data, header.size, header.used):
-            values = doubles[block.offset // 8 : block.offset // 8 + block.slots].tolist()
+            values = doubles[block.offset // 8 : block.offset // 8 + block.slots]
             if block.layout_id == _FOLDED_NAME:
                 self.folded_names.add(block.key.decode())
             elif block.layout_id == _FOLDED_COUNT:
@@ -141,4 +141,3 @@ def sync_directory(directory: Path) -> None:
 
 def _packed(layout_id: int, key: bytes, values: list[float]) -> bytes:
     return pack_block(layout_id, key, len(values)) + struct.pack(f"={len(values)}d", *values)
-

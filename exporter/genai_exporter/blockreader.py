@@ -1,7 +1,7 @@
-"""One process's block file as the exporter reads it: with ``read()``, never mapped, so that a truncated file is an error
-and not a SIGBUS.
+"""One process's block file as the exporter reads it.
 
-Imports genai_metrics and ``totals``.
+With ``read()``, never mapped: a truncated file is an error then, and not a SIGBUS. Imports genai_metrics and
+``totals``.
 """
 
 import fcntl
@@ -10,10 +10,9 @@ import stat
 from array import array
 from pathlib import Path
 
+from genai_exporter.totals import Total, Totals
 from genai_metrics.blockfile import MAX_FILE_BYTES, BlockFileError, Header, parse_blocks, parse_header
 from genai_metrics.catalog import BLOCK_KINDS
-
-from genai_exporter.totals import Total, Totals
 
 KINDS_BY_LAYOUT = {kind.layout_id: kind for kind in BLOCK_KINDS}
 _HEADER_BYTES = 4096

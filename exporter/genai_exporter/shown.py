@@ -92,8 +92,8 @@ class ShownRecord:
         """
         self._failed = True
         logger.error(
-            "%s cannot be written (%s): removed it; the first increments of series that are new at the next start of the "
-            "exporter will not be seen. Make room or allow writing, then restart the exporter",
+            "%s cannot be written (%s): removed it; the first increments of series that are new at the next start of "
+            "the exporter will not be seen. Make room or allow writing, then restart the exporter",
             self._path,
             error,
         )

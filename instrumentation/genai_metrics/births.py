@@ -1,7 +1,7 @@
 """Born at zero: a new series is shown as 0 before it is shown with its value.
 
-Prometheus cannot see the first increment of a series that appears with a value of 50: ``increase()`` says 0. Imports the
-standard library only.
+Prometheus cannot see the first increment of a series that appears with a value of 50: ``increase()`` says 0. Imports
+the standard library only.
 """
 
 import time

@@ -182,7 +182,7 @@ class BlockFileWriter:
             temporary.unlink(missing_ok=True)
             raise
 
-    def append(self, kind: BlockKind, key: tuple[str, ...]) -> memoryview:
+    def append(self, kind: BlockKind, key: tuple[str, ...]) -> "memoryview[float]":
         """Add a zeroed block and return its doubles; raises ``OSError`` when there is no disk or no room for it."""
         head = pack_block(kind.layout_id, encode_key(key), kind.slots)
         start = self._used + len(head)

@@ -46,9 +46,9 @@ class Block:
     def read(self) -> list[float]:
         """Return a copy of the values that holds every call either wholly or not at all; any thread may call it."""
         if _HAS_GIL:
-            return self.values.tolist()
+            return self.values.tolist()  # type: ignore[return-value]  # typeshed: ints, whatever the format
         with self.lock:
-            return self.values.tolist()
+            return self.values.tolist()  # type: ignore[return-value]
 
 
 def private_values(kind: BlockKind) -> Values:

@@ -108,8 +108,8 @@ class BlockKind:
         return {metric.name: offset for metric, offset in self.layout()}[name]
 
 
-# Call durations: from a cached answer's milliseconds to reasoning calls of minutes. OpenTelemetry's list ends at 81.92 s,
-# so that every long agent call would land in +Inf.
+# Call durations: from a cached answer's milliseconds to reasoning calls of minutes. OpenTelemetry's list ends at
+# 81.92 s, so that every long agent call would land in +Inf.
 CALL_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0)
 # First token: hosted models answer within 0.2-1 s, cold starts take over a minute (recorded: p99 63 s).
 FIRST_TOKEN_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0)

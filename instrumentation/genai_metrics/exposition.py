@@ -1,8 +1,8 @@
 """From blocks to the Prometheus text format 0.0.4 and OpenMetrics 1.0, and to prometheus_client families.
 
 The renderer is compiled: for each metric of the catalogue a function is generated whose body is one f-string with all
-lines of a block, which is what makes 100 000 lines take tens of milliseconds. Sample lines are the same in both formats;
-only the lines about a family differ. Imports the catalogue, blocks and prometheus_client.
+lines of a block, which is what makes 100 000 lines take tens of milliseconds. Sample lines are the same in both
+formats; only the lines about a family differ. Imports the catalogue, blocks and prometheus_client.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -75,11 +75,10 @@ def line_function(metric: MetricSpec, offset: int) -> Callable[[Iterable[Row]], 
     """Compile the function that turns rows into the sample lines of ``metric``, whose slots start at ``offset``."""
     if metric.type == "histogram":
         counts = [f"c{i}" for i in range(len(metric.buckets) + 1)]
-        bounds = [floatToGoString(bound) for bound in (*metric.buckets, float("inf"))]
+        bounds = _bounds(metric)
         before = f"{', '.join(counts)} = accumulate(values[{offset}:{offset + len(counts)}])"
         lines = [
-            _line(f"{metric.name}_bucket", count, f',le="{bound}"')
-            for bound, count in zip(bounds, counts, strict=True)
+            _line(f"{metric.name}_bucket", count, f',le="{bound}"') for bound, count in zip(bounds, counts, strict=True)
         ]
         # _count is derived from the buckets, so that the two can never contradict each other.
         lines.append(_line(f"{metric.name}_count", counts[-1]))
@@ -101,6 +100,12 @@ def line_function(metric: MetricSpec, offset: int) -> Callable[[Iterable[Row]], 
     scope: dict[str, object] = {"accumulate": accumulate}
     exec(compile(source, f"<lines of {metric.name}>", "exec"), scope)
     return scope["lines"]  # type: ignore[return-value]
+
+
+@cache
+def _bounds(metric: MetricSpec) -> list[str]:
+    """Values of the ``le`` label, as prometheus_client writes them: ``0.05``, ``1.0``, ``+Inf``."""
+    return [str(floatToGoString(bound)) for bound in (*metric.buckets, float("inf"))]  # type: ignore[no-untyped-call]
 
 
 def _line(name: str, value: str, extra_label: str = "") -> str:
@@ -157,7 +162,7 @@ def _family(metric: MetricSpec) -> Metric:
 
 def _add_samples(family: Metric, metric: MetricSpec, key: Key, values: Sequence[float]) -> None:
     if isinstance(family, HistogramMetricFamily):
-        bounds = [floatToGoString(bound) for bound in (*metric.buckets, float("inf"))]
+        bounds = _bounds(metric)
         family.add_metric(key, list(zip(bounds, accumulate(values[:-1]), strict=True)), values[-1])
     elif isinstance(family, CounterMetricFamily | GaugeMetricFamily):
         for choice, value in zip(metric.split[1] if metric.split else ("",), values, strict=True):

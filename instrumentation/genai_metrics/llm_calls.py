@@ -53,7 +53,19 @@ class CallSeries:
     ``rates_for`` is asked.
     """
 
-    __slots__ = ("call", "cost", "flat_up_to", "from_cache", "lock", "model", "price", "provider", "rates", "stream", "unpriced")
+    __slots__ = (
+        "call",
+        "cost",
+        "flat_up_to",
+        "from_cache",
+        "lock",
+        "model",
+        "price",
+        "provider",
+        "rates",
+        "stream",
+        "unpriced",
+    )
 
     def __init__(self, call: Block, provider: str, model: str, *, from_cache: bool) -> None:
         self.call = call
@@ -143,21 +155,22 @@ def add_call(
         write_cost = write * write_rate
         output_cost = answer * out_rate + reasoning * reasoning_rate
         total = input_cost + read_cost + write_cost + output_cost
-        if read_rate < in_rate:
+        if read and read_rate < in_rate:
             saved = read * (in_rate - read_rate)
-    if series.from_cache:
+    from_cache = series.from_cache
+    if from_cache:
         saved, total = total, 0.0
-    billed_input = 0.0 if series.from_cache else fresh + read + write
-    billed_output = 0.0 if series.from_cache else output
-    call, stream, cost = series.call, series.stream, series.cost
+        billed_input = billed_output = 0.0
+    else:
+        billed_input, billed_output = fresh + read + write, output
 
     with series.lock:
-        values = call.values
+        values = series.call.values
         values[0] += 1.0
         if bucket:
             values[bucket] += 1.0
-            values[_DURATION_SUM] += duration
-        if not series.from_cache:
+            values[_DURATION_SUM] += duration  # type: ignore[operator]  # no bucket without a duration
+        if not from_cache:
             values[_INPUT] += billed_input
             values[_OUTPUT] += billed_output
             if read:
@@ -167,15 +180,15 @@ def add_call(
             if reasoning:
                 values[_REASONING] += reasoning
         if first is not None:
-            values = stream.values
+            values = series.stream.values  # type: ignore[union-attr]  # see the docstring
             values[first_bucket] += 1.0
             values[_FIRST_SUM] += first
             if token_bucket:
                 values[token_bucket] += 1.0
                 values[_PER_TOKEN_SUM] += per_token
         if rates is not None:
-            values = cost.values
-            if series.from_cache:
+            values = series.cost.values  # type: ignore[union-attr]  # see the docstring
+            if from_cache:
                 values[SAVED_BY_RESPONSE_CACHE] += saved
             else:
                 values[_COST_INPUT] += input_cost

@@ -8,9 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from genai_metrics import runtime
-from genai_metrics.catalog import LLM_CALL, LLM_COST, LLM_ERROR, LLM_ESTIMATED, LLM_RETRY, LLM_STREAM, LLM_UNPRICED
+from genai_metrics.catalog import (
+    LLM_CALL,
+    LLM_COST,
+    LLM_ERROR,
+    LLM_ESTIMATED,
+    LLM_RETRY,
+    LLM_STREAM,
+    LLM_UNPRICED,
+    TENANT_REQUESTS,
+)
 from genai_metrics.catalog import TENANT as TENANT_KIND
-from genai_metrics.catalog import TENANT_REQUESTS
 from genai_metrics.labels import UNKNOWN
 from genai_metrics.llm_calls import (
     COST_UNATTRIBUTED,
@@ -116,8 +124,8 @@ def _token_parts(recorder: Recorder, count: Numbers) -> tuple[float, float, floa
     if read + write > given_input or reasoning > output:
         recorder.fault(
             "inconsistent_tokens",
-            f"cached_input_tokens={read:g} + cache_write_tokens={write:g} must not exceed input_tokens={given_input:g}, "
-            f"nor reasoning_tokens={reasoning:g} output_tokens={output:g}; the larger number was taken for the whole",
+            f"cached_input_tokens={read:g} + cache_write_tokens={write:g} must not exceed input_tokens={given_input:g}"
+            f", nor reasoning_tokens={reasoning:g} output_tokens={output:g}; the larger was taken for the whole",
         )
     return max(given_input - read - write, 0.0), read, write, max(output - reasoning, 0.0), reasoning
 

@@ -5,7 +5,7 @@ Imports the standard library and the recorder.
 
 from genai_metrics.recorder import Recorder
 
-LARGEST_COUNT = 1e12
+LARGEST_COUNT = 10**12
 """Tokens, dollars or retries of one call from which a number is taken for a mistake."""
 LARGEST_SECONDS = 1e9
 """Seconds from which a duration is taken for a mistake (a Unix timestamp, say)."""

@@ -122,7 +122,7 @@ class Recorder:
                 name, block = next(iter(self._waiting.items()))
                 values = self._writer.append(block.kind, block.key)
                 with block.lock:
-                    values[:] = block.values  # type: ignore[assignment]  # any buffer of doubles will do
+                    values[:] = block.values
                     block.values = values
                 del self._waiting[name]
         except OSError as error:

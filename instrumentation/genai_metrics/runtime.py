@@ -15,7 +15,8 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from genai_metrics.catalog import DEFAULT_LABEL_CAPS
 from genai_metrics.exposition import BlockCollector
-from genai_metrics.pricing import PriceResolver, warm_up as load_price_data
+from genai_metrics.pricing import PriceResolver
+from genai_metrics.pricing import warm_up as load_price_data
 from genai_metrics.recorder import Recorder
 from genai_metrics.settings import Settings, from_environment
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from genai_metrics import runtime
 from genai_metrics.catalog import LLM_FALLBACK, LLM_IN_FLIGHT
-from genai_metrics.llm_calls import add_call, calls, tenants
+from genai_metrics.llm_calls import Rates, add_call, calls, tenants
 from genai_metrics.llm_unusual import LlmCall, record_unusual
 from genai_metrics.numbers import LARGEST_COUNT, LARGEST_SECONDS
 
@@ -61,6 +61,7 @@ def track_llm_call(
     try:
         call = calls[mode, provider, model, operation, cached]
         payer = None if tenant is None else tenants[tenant, mode]
+        rates: Rates | None
         if cost_per_1k_input is not None or cost_per_1k_output is not None:
             # Dividing refuses a missing one (TypeError), and what comes out wrong is refused below.
             r_in, r_out = cost_per_1k_input / 1000.0, cost_per_1k_output / 1000.0  # type: ignore[operator]
@@ -69,27 +70,29 @@ def track_llm_call(
         else:
             rates = call.rates if input_tokens <= call.flat_up_to else call.rates_for(input_tokens)
             usual = True
-        # Input outside the prompt cache, output outside reasoning. Added to a float here so that anything but an int
-        # or float shows before the lock is taken.
-        fresh = 0.0 + input_tokens - cached_input_tokens - cache_write_tokens
-        answer = 0.0 + output_tokens - reasoning_tokens
+        # Input outside the prompt cache, output outside reasoning. ``checked`` is a float only if all numbers are ints
+        # and floats: nothing else may reach the arithmetic under the lock. (Ints first: CPython specialises that.)
+        fresh = 0.0 + (input_tokens - cached_input_tokens - cache_write_tokens)
+        answer = 0.0 + (output_tokens - reasoning_tokens)
+        checked = fresh + answer
+        if duration is not None:
+            checked += duration
+            usual = usual and 0.0 <= duration < LARGEST_SECONDS
+        if time_to_first_token is not None:
+            checked += time_to_first_token
+            usual = (
+                usual
+                and 0.0 <= time_to_first_token < LARGEST_SECONDS
+                and call.stream is not None
+                and (duration is None or time_to_first_token <= duration)
+            )
         if (
             usual
             and fresh >= 0.0 <= answer
             and cached_input_tokens >= 0 <= cache_write_tokens
             and reasoning_tokens >= 0
             and input_tokens + output_tokens < LARGEST_COUNT
-            and (fresh + answer).__class__ is float
-            and (duration is None or (0.0 <= duration < LARGEST_SECONDS and (0.0 + duration).__class__ is float))
-            and (
-                time_to_first_token is None
-                or (
-                    call.stream is not None
-                    and 0.0 <= time_to_first_token < LARGEST_SECONDS
-                    and (0.0 + time_to_first_token).__class__ is float
-                    and (duration is None or time_to_first_token <= duration)
-                )
-            )
+            and checked.__class__ is float
             and error_type is None
             and cost_usd is None
             and not retries
