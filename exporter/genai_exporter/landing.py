@@ -84,7 +84,8 @@ def _state(page: Page) -> str:
 
 def _services(page: Page) -> str:
     if page.outcome is None or page.outcome.totals is None or not page.outcome.totals.processes:
-        return '<p class="quiet">None that is alive. What ended processes recorded is still served.</p>'
+        ended = "None is running now. What ended processes recorded is still served."
+        return f'<p class="quiet">{ended if _has_series(page) else "None yet."}</p>'
     rows = ((escape(service), f"{count:,}") for service, count in sorted(page.outcome.totals.processes.items()))
     return _table(("Service", "Living processes"), rows)
 
@@ -92,8 +93,9 @@ def _services(page: Page) -> str:
 def _files(page: Page) -> str:
     if page.outcome is None or page.outcome.totals is None:
         return ""
+    files = page.outcome.totals.files
     rows = []
-    for state, count in sorted(page.outcome.totals.files.items()):
+    for state, count in {**{known: files[known] for known in _STATES if known in files}, **files}.items():
         label = escape(_STATES.get(state, state))
         if count and state in _TROUBLE:
             label = f'<strong class="bad">{label}</strong>'
@@ -160,6 +162,7 @@ table { border-collapse: collapse; width: 100%; font-size: .93rem; }
 th { text-align: left; font-weight: 600; color: var(--soft); }
 th, td { padding: .3rem .75rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 tr:last-child td { border-bottom: 0; }
+td code { white-space: nowrap; }
 code, pre { font: .88em/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
 pre { background: var(--page); border-radius: .4rem; padding: .7rem .9rem; overflow-x: auto; }
 """

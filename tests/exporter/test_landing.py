@@ -85,12 +85,18 @@ class TestRender:
         empty = Outcome(0.0, 0.001, Totals(0, dict.fromkeys(FILES, 0), {}), None)
         text, _ = read(empty)
         assert "No application has recorded anything here yet" in text
+        assert "None yet." in text
         assert "export GENAI_METRICS_DIR=/run/m" in text
         assert 'targets: ["h:9840"]' in text
         page = Page(outcome=empty, age=0, directory="", address="", version="", python="")
         assert "<details open>" in render(page)
         page = Page(outcome=BUSY, age=0, directory="", address="", version="", python="")
         assert "<details open>" not in render(page)
+
+    def test_ended_processes_are_not_forgotten(self) -> None:
+        """Series without a living process are explained."""
+        text, _ = read(Outcome(0.0, 0.1, Totals(9, {**FILES, "live": 0}, {}), None))
+        assert "None is running now. What ended processes recorded is still served." in text
 
     def test_a_failure_is_told_with_its_reason(self) -> None:
         """No figures from before, but the reason."""
