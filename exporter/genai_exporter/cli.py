@@ -55,6 +55,13 @@ def _reading(
     return read
 
 
+def _directory(text: str) -> Path:
+    # What --metrics-dir "$UNSET" comes to; it must not mean the working directory.
+    if not text.strip():
+        raise ValueError("the name is empty; give the directory that the applications write to")
+    return Path(text).expanduser()
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(exporter_version(), prog_name="genai-exporter")
 def main() -> None:
@@ -65,6 +72,7 @@ def main() -> None:
 @click.option(
     "--config.file",
     "config_file",
+    metavar="FILE",
     type=click.Path(path_type=Path),
     help="YAML file with these settings; options and environment override it.",
 )
@@ -73,7 +81,8 @@ def main() -> None:
     "metrics_dir",
     envvar="GENAI_METRICS_DIR",
     show_envvar=True,
-    type=click.Path(path_type=Path),
+    metavar="DIR",
+    callback=_reading(_directory),
     help="Directory that the applications write to; made if missing.",
 )
 @click.option(
