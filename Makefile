@@ -1,0 +1,52 @@
+# Every target sets up what it needs by itself: a virtual environment in .venv, servers in .cache (see stack/).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help up down test lint format generate bench servers clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: $(READY)  ## Start everything with demo data: exporter, Prometheus, Alertmanager, Grafana
+	@$(BIN)/python -m genai_stack up $(ARGS)
+
+down: $(READY)  ## Stop what `make up` started; data is kept
+	@$(BIN)/python -m genai_stack down
+
+test: lint servers  ## Lint, type-check and run all tests against real servers
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)  ## ruff, mypy, docstrings, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/interrogate -q instrumentation exporter stack grafana examples benchmarks tests
+	$(BIN)/python -m genai_dashboards --check
+
+format: $(READY)  ## Rewrite the sources in house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+generate: $(READY)  ## Write the generated files again: dashboards
+	$(BIN)/python -m genai_dashboards
+
+bench: $(READY)  ## Measure the record path and the scrape beside the peers
+	$(BIN)/python -m benchmarks $(ARGS)
+
+servers: $(READY)  ## Fetch Prometheus, promtool, Alertmanager and amtool unless they are installed
+	@$(BIN)/python -m genai_stack fetch
+
+clean:  ## Remove the virtual environment, fetched servers and run data
+	rm -rf $(VENV) .cache .run
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed; say which with: make PYTHON=/path/to/python $(MAKECMDGOALS)"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	    { echo "cannot make a virtual environment; on Debian: apt install python3-venv"; exit 2; }
+	@echo "installing dependencies into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
