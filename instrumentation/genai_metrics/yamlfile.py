@@ -203,11 +203,10 @@ class Section:
         if isinstance(value, Scalar) and value.plain:
             try:
                 parsed = float(value.text) if kind == "number" else int(value.text)
-            except ValueError:
-                pass
-            else:
                 if math.isfinite(parsed):
                     return parsed
+            except (ValueError, OverflowError):  # not a number; a whole number that no float reaches
+                pass
         quoted = isinstance(value, Scalar) and not value.plain
         remedy = "; write it without quotes" if quoted else ""
         raise self.error(f"{self._name(key)} must be {wanted}, not {_describe(value)}{remedy}", key)

@@ -140,6 +140,12 @@ class TestValues:
         assert values.section("map").text("k") == "v"
         assert [item.integer("k") for item in values.sections("maps")] == [1, 2]
 
+    @pytest.mark.parametrize("digits", [400, 5_000])
+    def test_whole_numbers_beyond_every_float(self, tmp_path: Path, digits: int) -> None:
+        """Neither an overflow nor Python's limit on digits gets out."""
+        with pytest.raises(YamlError, match=r"f\.yml:1: i must be a whole number, not '999"):
+            section(tmp_path, "i: " + "9" * digits).integer("i")
+
     def test_absent_and_null_take_the_default(self, values: Section) -> None:
         """A key without a value is as good as none."""
         for key in ("none", "nowhere"):
