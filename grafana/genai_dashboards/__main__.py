@@ -26,9 +26,7 @@ def text(dashboard: Dashboard) -> str:
 def stale(folder: Path = FOLDER) -> list[Path]:
     """Files that are missing or differ from what the code builds, and JSON files that no code builds."""
     expected = {folder / name: text(build()) for name, build in DASHBOARDS.items()}
-    outdated = [
-        path for path, content in expected.items() if not path.is_file() or path.read_text() != content
-    ]
+    outdated = [path for path, content in expected.items() if not path.is_file() or path.read_text() != content]
     return sorted([*outdated, *(path for path in folder.glob("*.json") if path not in expected)])
 
 

@@ -21,13 +21,9 @@ def build() -> models.Dashboard:
         .timezone("browser")
         .tooltip(models.DashboardCursorSync.CROSSHAIR)
         .with_variable(style.datasource_variable())
+        .with_variable(style.label_variable("service", "Service", queries.label_values(queries.CALLS, "service")))
         .with_variable(
-            style.label_variable("service", "Service", queries.label_values(queries.CALLS, "service"))
-        )
-        .with_variable(
-            style.label_variable(
-                "mode", "Mode", queries.label_values(queries.CALLS, "mode", 'service=~"$service"')
-            )
+            style.label_variable("mode", "Mode", queries.label_values(queries.CALLS, "mode", 'service=~"$service"'))
         )
         .with_panel(calls())
         .with_panel(failed_share())
@@ -45,9 +41,9 @@ def build() -> models.Dashboard:
 
 def calls() -> stat.Panel:
     """LLM calls in the time range."""
-    return style.number(
-        "LLM calls", "LLM calls in the time range, cached answers included.", style.COUNT
-    ).with_target(style.at_the_end(queries.total(queries.CALLS), "calls"))
+    return style.number("LLM calls", "LLM calls in the time range, cached answers included.", style.COUNT).with_target(
+        style.at_the_end(queries.total(queries.CALLS), "calls")
+    )
 
 
 def failed_share() -> stat.Panel:
@@ -108,9 +104,7 @@ def p95_by_model() -> timeseries.Panel:
         "p95 duration by model",
         "95 % of the LLM calls of a model were faster than this (interpolated within a histogram bucket).",
         style.SECONDS,
-    ).with_target(
-        style.over_time(queries.quantile(0.95, queries.CALL_DURATION, "model"), "{{model}}").exemplar(True)
-    )
+    ).with_target(style.over_time(queries.quantile(0.95, queries.CALL_DURATION, "model"), "{{model}}").exemplar(True))
 
 
 def first_token_p95_by_model() -> timeseries.Panel:
@@ -122,9 +116,7 @@ def first_token_p95_by_model() -> timeseries.Panel:
             style.SECONDS,
         )
         .no_value("no streamed answers in this time range")
-        .with_target(
-            style.over_time(queries.quantile(0.95, queries.FIRST_TOKEN, "model"), "{{model}}").exemplar(True)
-        )
+        .with_target(style.over_time(queries.quantile(0.95, queries.FIRST_TOKEN, "model"), "{{model}}").exemplar(True))
     )
 
 

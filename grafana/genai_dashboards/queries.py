@@ -61,8 +61,4 @@ def error_ratio() -> str:
 
 def label_values(metric: MetricSpec, label: str, matcher: str = "") -> str:
     """Query of a dashboard variable: the values of a label of the metric."""
-    return (
-        f"label_values({metric.name}{{{matcher}}}, {label})"
-        if matcher
-        else f"label_values({metric.name}, {label})"
-    )
+    return f"label_values({metric.name}{{{matcher}}}, {label})" if matcher else f"label_values({metric.name}, {label})"

@@ -36,9 +36,7 @@ def graph(title: str, description: str, unit: str) -> timeseries.Panel:
         .calcs(["mean", "max", "lastNotNull"])
     )
     tooltip = (
-        common_builders.VizTooltipOptions()
-        .mode(common.TooltipDisplayMode.MULTI)
-        .sort(common.SortOrder.DESCENDING)
+        common_builders.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING)
     )
     return (
         timeseries.Panel()

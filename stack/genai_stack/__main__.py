@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from genai_stack import REPOSITORY, binaries, compose, native, ports, runfile
+from genai_stack.glance import Glance
 from genai_stack.progress import Progress
 from genai_stack.supervisor import Supervisor
 
@@ -44,12 +45,8 @@ def main() -> None:
 
 @main.command()
 @click.option("--demo/--no-demo", default=True, help="With or without the demo load.")
-@click.option(
-    "--for", "for_seconds", type=Duration(), help="End by itself after this time, e.g. 5m (native run only)."
-)
-@click.option(
-    "--native", "force_native", is_flag=True, help="Run natively even if Docker Compose could be used."
-)
+@click.option("--for", "for_seconds", type=Duration(), help="End by itself after this time, e.g. 5m (native run only).")
+@click.option("--native", "force_native", is_flag=True, help="Run natively even if Docker Compose could be used.")
 @click.option("--port-offset", type=int, default=0, help="Add this to every port of a native run.")
 @click.option("--free-ports", is_flag=True, help="Take free ports in a native run; the output says which.")
 @_RUN_OPTION
@@ -86,13 +83,14 @@ def _up_in_containers(demo: bool) -> int:
 def _up_natively(run: Path, demo: bool, for_seconds: float | None, port_offset: int, free_ports: bool) -> int:
     """Run the programs of this machine until stopped."""
     click.echo("Starting without containers (no Docker Compose engine in use).")
-    chosen, notes = ports.choose(ports.DEFAULT_PORTS, port_offset, free_ports)
-    for note in notes:
-        click.echo(note)
+    chosen, taken = ports.choose(ports.DEFAULT_PORTS, port_offset, free_ports)
+    for line in taken:
+        click.echo(line)
     layout = native.Layout(run, chosen)
     native.prepare(layout)
-    services, missing = native.services(layout, demo, report=click.echo)
-    return Supervisor(services, layout.logs, Progress(notes=missing)).run(for_seconds)
+    services, notes = native.services(layout, demo, report=click.echo)
+    progress = Progress(notes=notes, glance=Glance(layout.url("prometheus")).text)
+    return Supervisor(services, layout.logs, progress).run(for_seconds)
 
 
 @main.command()

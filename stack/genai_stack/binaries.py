@@ -47,9 +47,7 @@ PROGRAMS = {
     "prometheus": Program(("prometheus",), (3, 0), "prometheus", _UPSTREAM),
     "promtool": Program(("promtool",), (3, 0), "promtool", _UPSTREAM),
     # 0.27: UTF-8 matchers, which our routes are written in.
-    "alertmanager": Program(
-        ("alertmanager", "prometheus-alertmanager"), (0, 27), "prometheus-alertmanager", _UPSTREAM
-    ),
+    "alertmanager": Program(("alertmanager", "prometheus-alertmanager"), (0, 27), "prometheus-alertmanager", _UPSTREAM),
     "amtool": Program(("amtool",), (0, 27), "prometheus-alertmanager", _UPSTREAM),
     # 12.2: the first with dashboard schema version 42.
     "grafana": Program(
@@ -126,9 +124,7 @@ def require(name: str, cache: Path = CACHE, report: Report = silent) -> Path:
         return here
     program = PROGRAMS[name]
     if program.package is None:
-        raise MissingServer(
-            f"{name} is not installed (looked for {' and '.join(program.names)}). {program.remedy}"
-        )
+        raise MissingServer(f"{name} is not installed (looked for {' and '.join(program.names)}). {program.remedy}")
     fetch([name], cache, report)
     fetched = find(name, cache)
     if fetched is None:

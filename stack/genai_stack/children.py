@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# A proxy from the environment must not stand between the supervisor and a loopback address.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""For loopback addresses: a proxy from the environment must not stand in between."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Child:
 def _answers(url: str) -> bool:
     """Whether ``url`` answers with a 2xx status within a second."""
     try:
-        with _OPENER.open(url, timeout=1.0) as response:
+        with OPENER.open(url, timeout=1.0) as response:
             return bool(200 <= response.status < 300)
     except (OSError, urllib.error.URLError, ValueError):
         return False

@@ -33,9 +33,7 @@ def down() -> int:
 
 def is_up() -> bool:
     """Whether containers of this project exist."""
-    answer = subprocess.run(
-        [*_COMMAND, "ps", "--all", "--quiet"], capture_output=True, text=True, check=False
-    )
+    answer = subprocess.run([*_COMMAND, "ps", "--all", "--quiet"], capture_output=True, text=True, check=False)
     return answer.returncode == 0 and bool(answer.stdout.strip())
 
 
@@ -53,9 +51,7 @@ def _shown(path: Path) -> str:
 def _succeeds(*command: str) -> bool:
     try:
         return (
-            subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False
-            ).returncode
+            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False).returncode
             == 0
         )
     except (OSError, subprocess.TimeoutExpired):

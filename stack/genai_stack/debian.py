@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from genai_stack import relocation
+
 SUITE = "sid"
 _OTHER_ARCHIVES = ("security", "backports", "debug", "ports")
 
@@ -46,7 +48,7 @@ def unpack(packages: list[str], folder: Path, report: Callable[[str], None]) -> 
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as name:
         work = Path(name)
         sources = work / "unstable.sources"
-        sources.write_text(_source_stanza(Path("/etc/apt")))
+        sources.write_text(source_stanza(Path("/etc/apt")))
         options = _apt_options(work, sources)
         report(f"reading the package lists of Debian {SUITE}")
         _run(["apt-get", *options, "-qq", "update"], work)
@@ -58,6 +60,7 @@ def unpack(packages: list[str], folder: Path, report: Callable[[str], None]) -> 
                 raise FetchError(f"apt-get downloaded no file for the package {package}.")
             report(f"unpacking {archives[0].name}")
             _run(["dpkg", "-x", str(archives[0]), f"{package}.new"], work)
+            relocation.relocate(work / f"{package}.new")
             target = folder / package
             if target.exists():  # a version that is now too old
                 target.rename(work / f"{package}.old")
@@ -103,7 +106,7 @@ def _apt_options(work: Path, sources: Path) -> list[str]:
     return [argument for key, value in settings.items() for argument in ("-o", f"{key}={value}")]
 
 
-def _source_stanza(apt: Path) -> str:
+def source_stanza(apt: Path) -> str:
     """Sources stanza for the unstable suite on the machine's own mirror; ``FetchError`` if there is none."""
     for source in _sources(apt):
         uri = source["uris"].split()[0].rstrip("/")
@@ -160,8 +163,6 @@ def _one_line_sources(text: str) -> Iterator[dict[str, str]]:
         signed = ""
         if rest.startswith("["):
             options, _, rest = rest[1:].partition("]")
-            signed = next(
-                (o.removeprefix("signed-by=") for o in options.split() if o.startswith("signed-by=")), ""
-            )
+            signed = next((o.removeprefix("signed-by=") for o in options.split() if o.startswith("signed-by=")), "")
         if rest.split():
             yield {"uris": rest.split()[0], "signed-by": signed}

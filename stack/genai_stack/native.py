@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from genai_metrics import catalog
 from genai_stack import REPOSITORY, binaries, secret
 from genai_stack.children import Service
 from genai_stack.ports import HOST
@@ -174,13 +175,20 @@ def grafana_home(program: Path) -> Path | None:
     return next((home for home in candidates if (home / "conf" / "defaults.ini").is_file()), None)
 
 
+def _example(layout: Layout) -> str:
+    """A command that shows data; Debian's Prometheus has no web page, so the hint must work without one."""
+    promtool = binaries.find("promtool") or "promtool"
+    expression = f"sum by (model) (rate({catalog.LLM_CALL.metrics[0].name}[1m]))"
+    return f"{promtool} query instant {layout.url('prometheus')} '{expression}'"
+
+
 def services(layout: Layout, with_demo: bool, report: binaries.Report) -> tuple[list[Service], list[str]]:
     """All services that this machine can run, and a line for each that it cannot, with the remedy.
 
     Fetches missing programs where possible; raises ``binaries.MissingServer`` when Prometheus or
     Alertmanager is missing for good. Grafana is optional.
     """
-    binaries.fetch(["prometheus", "alertmanager"], report=report)
+    binaries.fetch(["prometheus", "alertmanager", "promtool"], report=report)
     running = [
         exporter(layout),
         prometheus(layout, binaries.require("prometheus")),
@@ -197,7 +205,7 @@ def services(layout: Layout, with_demo: bool, report: binaries.Report) -> tuple[
         notes.append(
             f"Grafana is missing, so the dashboards are not shown: no Grafana {oldest} or newer was found, "
             f"and it cannot be fetched as the other servers are. {binaries.PROGRAMS['grafana'].remedy} "
-            "Then run `make up` again. Until then the queries can be run in Prometheus."
+            f"Then run `make up` again. Until then, ask Prometheus: {_example(layout)}"
         )
     if with_demo:
         running.append(demo(layout))

@@ -1,24 +1,32 @@
 """What the supervisor shows: a live table on a terminal, one line a change elsewhere."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from genai_stack.children import Child
 
+GLANCE_SECONDS = 60.0
+"""Without a terminal, the live numbers are repeated this often."""
+
 
 class Progress:
-    """Display of a run; give ``console`` to write elsewhere than to standard output."""
+    """Display of a run: the services, ``notes`` once all are ready, and ``glance``, a line of live numbers."""
 
-    def __init__(self, console: Console | None = None, notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, console: Console | None = None, notes: Sequence[str] = (), glance: Callable[[], str] = str
+    ) -> None:
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._notes = notes
+        self._glance = glance
+        self._ready = False
+        self._next_glance = 0.0
         self._live: Live | None = None
         self._announced: dict[str, str] = {}
         self._started = time.monotonic()
@@ -41,8 +49,12 @@ class Progress:
 
     def show(self, children: Sequence[Child]) -> None:
         """Show the state of all children."""
+        numbers = self._glance() if self._ready else ""
         if self._live:
-            self._live.update(_table(children))
+            self._live.update(Group(_table(children), Text(numbers, style="bold")))
+        elif numbers and time.monotonic() >= self._next_glance:
+            self._next_glance = time.monotonic() + GLANCE_SECONDS
+            self._say(f"Last minute: {numbers}")
         for child in children:
             state = _state(child)
             if self._announced.get(child.service.name) != state:
@@ -52,12 +64,14 @@ class Progress:
 
     def all_ready(self) -> None:
         """Say that everything runs, and what else there is to know."""
+        self._ready = True
         self._say(f"All ready after {time.monotonic() - self._started:.1f} s. Ctrl-C stops everything.")
         for note in self._notes:
             self._say(note)
 
     def stopping(self) -> None:
         """Say that the end has begun."""
+        self._ready = False
         self._say("Stopping; Ctrl-C again kills at once.")
 
     def stopped(self, children: Sequence[Child]) -> None:

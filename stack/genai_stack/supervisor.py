@@ -66,12 +66,12 @@ class Supervisor:
                 failure = _failure(child)
                 if failure:
                     return failure
+            self._progress.show(self._children)
             if end is None and all(child.ready for child in self._children):
                 self._progress.all_ready()
                 end = time.monotonic() + for_seconds if for_seconds is not None else float("inf")
             if end is not None and time.monotonic() >= end:
                 return None
-            self._progress.show(self._children)
             time.sleep(_POLL_SECONDS)
         return None
 
@@ -138,9 +138,7 @@ def _failure(child: Child) -> str | None:
     name = child.service.name
     if child.ended is not None:
         how = (
-            f"was ended by {signal.Signals(-child.ended).name}"
-            if child.ended < 0
-            else f"ended with code {child.ended}"
+            f"was ended by {signal.Signals(-child.ended).name}" if child.ended < 0 else f"ended with code {child.ended}"
         )
     elif not child.ready and time.monotonic() - child.started > READY_SECONDS:
         how = f"was not ready after {READY_SECONDS:.0f} s (asked {child.service.ready_url})"

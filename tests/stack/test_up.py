@@ -1,0 +1,189 @@
+"""``python -m genai_stack``: the whole stack without containers, with the real servers and the demo load."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from genai_stack import REPOSITORY, ports, runfile
+from genai_stack.children import OPENER
+
+COMMAND = [sys.executable, "-m", "genai_stack"]
+
+
+def finished(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """The command's end and output, whatever its exit code."""
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def fetched(url: str) -> Any:
+    """JSON at a loopback address, or None when there is no answer."""
+    try:
+        with OPENER.open(url, timeout=5) as response:
+            return json.load(response)
+    except OSError:
+        return None
+
+
+class Stack:
+    """A native stack of its own in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.run = folder / "run"
+        self._output = folder / "output"
+        with self._output.open("w") as output:
+            self.process = subprocess.Popen(
+                [*COMMAND, "up", "--native", "--free-ports", "--run-dir", self.run], stdout=output, stderr=output
+            )
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far."""
+        return self._output.read_text()
+
+    def wait_for(self, text: str, seconds: float = 120) -> None:
+        """Wait until it prints something."""
+        deadline = time.monotonic() + seconds
+        while text not in self.output:
+            assert self.process.poll() is None, self.output
+            assert time.monotonic() < deadline, f"no {text!r} within {seconds} s in:\n{self.output}"
+            time.sleep(0.1)
+
+    def url(self, job: str) -> str:
+        """Address of a service, from the target file that Prometheus reads."""
+        (group,) = yaml.safe_load((self.run / "prometheus" / "targets" / f"{job}.yml").read_text())
+        return f"http://{group['targets'][0]}/"
+
+    def query(self, expression: str) -> list[Any]:
+        """Result of a PromQL query."""
+        answer = fetched(f"{self.url('prometheus')}api/v1/query?{urllib.parse.urlencode({'query': expression})}")
+        return list(answer["data"]["result"]) if answer else []
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running stack, stopped after the last test."""
+    running = Stack(tmp_path_factory.mktemp("stack"))
+    try:
+        running.wait_for("All ready")
+        yield running
+    finally:
+        running.process.terminate()
+        try:
+            running.process.wait(timeout=30)
+        finally:
+            running.process.kill()
+
+
+def dashboard_queries() -> dict[str, str]:
+    """Every query of the dashboards by panel and letter, with the variables filled in."""
+    values = {"$service": ".+", "$mode": ".+", "$__rate_interval": "1m", "$__range": "5m"}
+    queries = {}
+    for path in (REPOSITORY / "grafana" / "dashboards").glob("*.json"):
+        for panel in json.loads(path.read_text())["panels"]:
+            for target in panel["targets"]:
+                expression = target["expr"]
+                for name, value in values.items():
+                    expression = expression.replace(name, value)
+                assert "$" not in expression
+                queries[f"{panel['title']} {target['refId']}"] = expression
+    return queries
+
+
+class TestUp:
+    """In this order: the last test stops the stack."""
+
+    def test_every_dashboard_query_returns_data(self, stack: Stack) -> None:
+        """The demo fills every panel within two minutes; an empty one is named."""
+        empty = dashboard_queries()
+        assert len(empty) >= 10
+        deadline = time.monotonic() + 120
+        while empty and time.monotonic() < deadline:
+            empty = {name: query for name, query in empty.items() if not stack.query(query)}
+            time.sleep(1)
+        assert empty == {}
+
+    def test_every_target_is_scraped(self, stack: Stack) -> None:
+        """Exporter, Prometheus and Alertmanager are up under their job names."""
+        up = {sample["metric"]["job"]: sample["value"][1] for sample in stack.query("up")}
+        assert up == {"genai-exporter": "1", "prometheus": "1", "alertmanager": "1"}
+
+    def test_the_watchdog_reaches_alertmanager(self, stack: Stack) -> None:
+        """Prometheus finds Alertmanager by its target file, and an alert arrives at its receiver."""
+        deadline = time.monotonic() + 60
+        alerts: list[Any] = []
+        while not alerts:
+            assert time.monotonic() < deadline
+            alerts = fetched(f"{stack.url('alertmanager')}api/v2/alerts?filter=alertname=Watchdog") or []
+            time.sleep(0.5)
+        assert [receiver["name"] for receiver in alerts[0]["receivers"]] == ["watchdog"]
+
+    def test_live_numbers_are_shown(self, stack: Stack) -> None:
+        """Whoever looks at the output sees that data arrives, and what Grafana's absence means."""
+        stack.wait_for("Last minute: ")
+        assert re.search(r"Last minute: [\d.,]+ LLM calls/s, .*p95 [\d.]+ s, [\d,]+ tokens/s, \$", stack.output)
+        assert "Grafana" in stack.output
+
+    def test_a_second_one_in_the_same_directory_is_refused(self, stack: Stack) -> None:
+        """The message names the running process and the way to stop it."""
+        second = subprocess.run(
+            [*COMMAND, "up", "--native", "--run-dir", stack.run],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert second.returncode == 1
+        assert f"(process {stack.process.pid}); stop it with `make down`" in second.stderr
+
+    def test_down_stops_it_cleanly(self, stack: Stack) -> None:
+        """`down` ends everything with exit code 0 and leaves no port open."""
+        listening = [
+            int(stack.url(job).rpartition(":")[2].rstrip("/")) for job in ("exporter", "prometheus", "alertmanager")
+        ]
+        down = ("down", "--run-dir", str(stack.run))
+        answer = finished(*down)
+        assert answer.returncode == 0, answer.stderr
+        assert f"process {stack.process.pid}" in answer.stdout
+        assert stack.process.wait(timeout=30) == 0, stack.output
+        assert all(ports.is_free(port) for port in listening)
+        assert runfile.running(stack.run) is None
+        again = finished(*down)
+        assert "Nothing to stop" in again.stdout
+
+
+class TestPorts:
+    """Which ports a run takes."""
+
+    def test_a_taken_port_is_replaced_and_named(self) -> None:
+        """The others keep their defaults, and a line says what moved."""
+        with socket.socket() as taken:
+            taken.bind((ports.HOST, 0))
+            taken.listen()
+            number = taken.getsockname()[1]
+            chosen, notes = ports.choose(["exporter"], offset=number - ports.DEFAULT_PORTS["exporter"])
+        assert chosen["exporter"] != number
+        assert notes == [f"Port {number} is taken: exporter listens on {chosen['exporter']} instead."]
+
+    def test_an_offset_outside_the_range_is_an_error(self) -> None:
+        """The message names the option, the service and the range."""
+        with pytest.raises(ValueError, match=r"--port-offset 60000 puts exporter on port 69840; ports are 1 to 65535"):
+            ports.choose(["exporter"], offset=60_000)
+
+    def test_a_bad_duration_is_a_usage_error(self) -> None:
+        """`--for` says how a duration is written."""
+        answer = subprocess.run(
+            [*COMMAND, "up", "--for", "soon"], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert answer.returncode == 2
+        assert "write it as 90s, 5m or 1h" in answer.stderr
