@@ -31,10 +31,20 @@ class TestListen:
             reach("::1", listener)
             assert server.url(listener) == f"http://[::1]:{listener.getsockname()[1]}"
 
-    def test_a_name_prefers_ipv4(self) -> None:
-        """``localhost`` is 127.0.0.1, where Prometheus and people look first."""
-        with closing(server.listen(Address("localhost", 0))) as listener:
-            reach("127.0.0.1", listener)
+    def test_a_name_prefers_ipv4(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """``localhost`` is 127.0.0.1, where Prometheus and people look first, whatever the resolver lists first."""
+
+        def ipv6_first(host: str, port: int, **options: int) -> list[tuple[object, ...]]:
+            return [
+                (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
+                (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
+            ]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "getaddrinfo", ipv6_first)
+            listener = server.listen(Address("localhost", 0))
+        with closing(listener):
+            assert server.url(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
 
     def test_no_host_means_all_interfaces(self) -> None:
         """Both families reach it."""
