@@ -22,9 +22,10 @@ SERVICE_LABEL = "service"
 """Label that every application metric carries in addition to those of its spec."""
 
 
-@dataclass(frozen=True)
+# eq=False: there is one object of each, and hashing all fields of a kind takes microseconds in loops over blocks.
+@dataclass(frozen=True, eq=False)
 class MetricSpec:
-    """One metric family as it is exposed.
+    """One metric family as it is exposed; compared by identity.
 
     ``labels`` are those of the block's key; ``split`` adds one label whose values are a fixed list, one slot each.
     ``buckets`` are the finite upper bounds in the metric's base unit, ascending; ``+Inf`` is implied.
@@ -63,9 +64,9 @@ class MetricSpec:
         return self.labels + ((self.split[0],) if self.split else ())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BlockKind:
-    """Metrics that share one label tuple and are updated by one call.
+    """Metrics that share one label tuple and are updated by one call; compared by identity.
 
     ``merge`` says how blocks of equal key from several processes become one: ``sum`` over all files, dead or alive
     (counters and histograms); ``live_sum`` and ``live_max`` over files of living processes only (gauges).
