@@ -1,7 +1,7 @@
 """Times one way to record, in a process of its own: ``python -m benchmarks.recording_worker INDEX``.
 
-Reads commands from standard input and answers each with one line: ``warm N`` with nanoseconds per call over N calls,
-``cold N`` with the nanoseconds of each of N calls that follow an eviction of the processor's caches.
+Reads commands from standard input and answers each with one line. ``warm N``: nanoseconds of processor time per call
+over N calls. ``cold N``: the same of each of N single calls that follow an eviction of the processor's caches.
 """
 
 import gc
@@ -25,9 +25,12 @@ def eviction_bytes() -> int:
 
 
 def warm(record: Record, tenant: str | None, count: int) -> float:
-    """Nanoseconds per call, over a loop of calls."""
+    """Nanoseconds of processor time per call, over a loop of calls.
+
+    Not by the clock: recording waits for nothing, and other programs on the machine must not count.
+    """
     calls = repeat(None, count)
-    begun = time.perf_counter_ns()
+    begun = time.thread_time_ns()
     for _ in calls:
         record(
             mode="1",
@@ -44,11 +47,11 @@ def warm(record: Record, tenant: str | None, count: int) -> float:
             cache_write_tokens=1000,
             reasoning_tokens=50,
         )
-    return (time.perf_counter_ns() - begun) / count
+    return (time.thread_time_ns() - begun) / count
 
 
 def cold(record: Record, tenant: str | None, count: int) -> list[float]:
-    """Nanoseconds of single calls; before each, a copy of a large buffer takes over the caches."""
+    """Nanoseconds of single calls, reading the clock included; before each, a large copy takes over the caches."""
     source = memoryview(bytearray(b"x") * (eviction_bytes() // 2))
     target = memoryview(bytearray(len(source)))
     samples = []

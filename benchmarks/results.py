@@ -41,7 +41,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Section:
-    """Figures that belong together, in one unit, with their targets; ratios are to the figure named ``base``."""
+    """Figures that belong together, in one unit, with their targets; ratios are to the figure named ``base``.
+
+    All figures have the same number of rounds, and a round measures each of them once, one after the other.
+    """
 
     title: str
     unit: str
@@ -49,19 +52,26 @@ class Section:
     base: str
     targets: tuple[Target, ...] = field(default=())
 
-    def median(self, name: str) -> float:
-        """Median of the figure of that name; raises ``KeyError`` when there is none."""
-        return {figure.name: figure.median for figure in self.figures}[name]
+    def figure(self, name: str) -> Figure:
+        """The figure of that name; raises ``KeyError`` when there is none."""
+        return {figure.name: figure for figure in self.figures}[name]
+
+    def ratio(self, name: str, other: str) -> float:
+        """Median over the rounds of one figure divided by the other.
+
+        Within a round, so that what slows the whole machine for a while changes both.
+        """
+        values, others = self.figure(name).values, self.figure(other).values
+        return median(value / other for value, other in zip(values, others, strict=True))
 
     def rows(self) -> list[tuple[str, str, str, str, str]]:
         """Name, median, range, ratio to the base and note of each figure."""
-        base = self.median(self.base)
         return [
             (
                 figure.name,
                 number(figure.median),
                 f"{number(min(figure.values))} - {number(max(figure.values))}",
-                f"{figure.median / base:.3g}",
+                f"{self.ratio(figure.name, self.base):.3g}",
                 figure.note,
             )
             for figure in self.figures
@@ -115,6 +125,7 @@ def as_json(sections: Sequence[Section]) -> list[dict[str, object]]:
         data = asdict(section)
         for figure, source in zip(data["figures"], section.figures, strict=True):
             figure["median"] = source.median
+            figure["ratio"] = section.ratio(source.name, section.base)
         for target, goal in zip(data["targets"], section.targets, strict=True):
             target["met"] = goal.met
         result.append(data)

@@ -76,7 +76,7 @@ def _processes(directory: Path, processes: int, lines: int, rounds: int, say: Ca
 
 def _section(title: str, figures: tuple[Figure, ...], peer: str, limit: float, note: str) -> Section:
     section = Section(title, "ms", figures, peer)
-    ratio = section.median(peer) / section.median(EXPORTER)
+    ratio = section.ratio(peer, EXPORTER)
     target = Target(f"{EXPORTER}: faster than {peer}", ratio, limit, "at least", " x")
     noted = tuple(Figure(f.name, f.values, f"{f.note}{note}" if f.name == EXPORTER else f.note) for f in figures)
     return Section(title, section.unit, noted, peer, (target,))

@@ -57,12 +57,15 @@ def scrape(app: Callable[..., Awaitable[None]], *headers: tuple[bytes, bytes]) -
     }
 
     async def receive() -> MutableMapping[str, Any]:
+        """The request has no body."""
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def task() -> None:
+        """One request."""
         size = 0
 
         async def send(message: MutableMapping[str, Any]) -> None:
+            """Check and count what is answered."""
             nonlocal size
             if message.get("status", 200) != 200:
                 raise RuntimeError(f"the application answered {message['status']}")
@@ -79,6 +82,7 @@ def nothing() -> Task:
     """An idle loop: what the machine itself does to the figures."""
 
     async def task() -> None:
+        """Wait."""
         await asyncio.sleep(BASELINE_SECONDS)
 
     return task
@@ -109,6 +113,7 @@ def peer_thread() -> Task:
     registry = _peer_registry()
 
     async def task() -> None:
+        """One rendering."""
         await asyncio.to_thread(generate_latest, registry)
 
     return task
@@ -151,7 +156,7 @@ def measure(*, rounds: int, say: Callable[[str], None]) -> list[Section]:
         used.append(Figure(way.name, by_processor))
     title = f"Longest stall of an asyncio loop, {LINES} lines"
     section = Section(title, "ms", tuple(stalls), PEER)
-    target = Target(OURS, section.median(OURS), 5, "at most", " ms")
+    target = Target(OURS, section.figure(OURS).median, 5, "at most", " ms")
     return [
         Section(title, "ms", tuple(stalls), PEER, (target,)),
         Section(f"{title}, processor time of its thread", "ms", tuple(used), PEER),
@@ -163,6 +168,7 @@ def main() -> None:
     task = WAYS[int(sys.argv[1])].make()
 
     async def run() -> None:
+        """All rounds on one loop."""
         await task()  # once before it counts: renderers are compiled, caches filled
         for _ in range(int(sys.argv[2])):
             print(*await longest_stall(task))

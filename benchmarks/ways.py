@@ -124,12 +124,27 @@ class Way:
 WAYS = (
     Way("empty call", empty, note="the same 13 keyword arguments"),
     Way("limit of Python code", limit, note="key tuple, dict lookup, 12 float additions, 3 bisections"),
-    Way("track_llm_call, file, tenant and price", ours_with_files, note="19 updates"),
-    Way("track_llm_call, file", ours_with_files_unpriced, tenant=None, note="9 updates"),
-    Way("track_llm_call, memory, tenant and price", ours_in_memory, note="19 updates"),
+    Way(
+        "track_llm_call, file, tenant and price",
+        ours_with_files,
+        note="19 values: cost by part, what was saved, tenant",
+    ),
+    Way(
+        "track_llm_call, file", ours_with_files_unpriced, tenant=None, note="9 metrics, the same additions as the limit"
+    ),
+    Way(
+        "track_llm_call, memory, tenant and price",
+        ours_in_memory,
+        note="19 values: cost by part, what was saved, tenant",
+    ),
     Way("prometheus_client, labels()", prometheus_labels, note="12 metrics, labels by position"),
     Way("prometheus_client, labels() by name", prometheus_keywords, note="12 metrics, labels by keyword"),
-    Way("prometheus_client, labels(), 9 metrics", prometheus_labels_of_nine, tenant=None, note="no tenant, no price"),
+    Way(
+        "prometheus_client, labels(), 9 metrics",
+        prometheus_labels_of_nine,
+        tenant=None,
+        note="the same 9 metrics as without tenant and price",
+    ),
     Way("prometheus_client, cached children", prometheus_cached, note="12 metrics"),
     Way("prometheus_client multiprocess, labels()", prometheus_labels, multiprocess=True, note="12 metrics"),
     Way("prometheus_client multiprocess, cached", prometheus_cached, multiprocess=True, note="12 metrics"),

@@ -1,15 +1,18 @@
 """Command line of the replay: ``python -m replay --help``."""
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from replay.recorded import read_csv, read_mooncake
 from replay.synthetic import generate
 from replay.workloads import Request, WorkloadError
+
+if TYPE_CHECKING:
+    from replay.worker import Plan
 
 
 @dataclass(frozen=True)
@@ -102,40 +105,29 @@ def main(
         # memory, so that one can be killed without harm to the others.
         command = [sys.executable, "-m", "replay", *sys.argv[1:], "--metrics-dir", str(metrics_dir)]
         sys.exit(supervise(rows, command, processes=processes, forever=forever))
-    sys.exit(_work(rows, shard, metrics_dir, service, speed, forever, skip, acknowledge, hold_after))
-
-
-def _work(
-    rows: list[Request],
-    shard: str,
-    metrics_dir: Path,
-    service: str,
-    speed: float,
-    forever: bool,
-    skip: int,
-    acknowledge: bool,
-    hold_after: int | None,
-) -> int:
-    """Be one worker; return the exit status."""
-    import genai_metrics
-    from replay.worker import Acknowledger, Plan, Shard, Stop, replay
+    from replay.worker import Plan, Shard
 
     try:
         mine = Shard.parse(shard).of(rows)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--shard") from None
+    if skip > len(mine):
+        raise click.BadParameter(f"{skip} of {len(mine)} rows; the shard has no more", param_hint="--skip")
+    plan = Plan(speed=speed, skip=skip, hold_after=hold_after, forever=forever, span=rows[-1].at)
+    _work(list(mine), plan, metrics_dir, service, acknowledge)
+
+
+def _work(rows: list[Request], plan: "Plan", metrics_dir: Path, service: str, acknowledge: bool) -> None:
+    """Be one worker."""
+    import genai_metrics
+    from replay.worker import Acknowledger, Stop, replay
+
     stop = Stop()
+    # Before there is a file: whoever sees the file may signal this process.
     stop.listen()
     genai_metrics.configure(metrics_dir=metrics_dir, service_name=service)
-    plan = Plan(speed=speed, skip=skip, hold_after=hold_after, forever=forever, span=rows[-1].at)
-    try:
-        replay(mine, plan, stop, Acknowledger(1) if acknowledge else None)
-    except BrokenPipeError:
-        # Nobody reads the acknowledgements any more, so nobody will end this worker either. Python would
-        # complain again when it flushes the closed standard output at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
-    return 0
+    # When nobody reads the acknowledgements any more, click ends the worker with status 1.
+    replay(rows, plan, stop, Acknowledger(1) if acknowledge else None)
 
 
 if __name__ == "__main__":

@@ -57,10 +57,8 @@ def read_csv(path: Path) -> list[Request]:
         before = clock.get((session, agent))
         if before is not None:
             start = before[1] + min(max(0.0, t - before[0]), LONGEST_PAUSE_SECONDS)
-        elif (
-            session,
-            "",
-        ) in clock:  # a sub-agent's t counts from its own start: it began after the main agent's last call
+        elif (session, "") in clock:
+            # A sub-agent's t counts from its own start: it began after the main agent's last call.
             start = clock[session, ""][1]
         else:
             start = sessions[session] * SESSION_WINDOW_SECONDS / len(sessions)

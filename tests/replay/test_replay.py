@@ -225,6 +225,7 @@ class TestCommandLine:
             (["--file", "x.csv"], "leave out --file"),
             (["--skip", "3"], "add --shard I/N"),
             (["--shard", "4/4"], "'4/4' is not a shard; write i/n with 0 <= i < n"),
+            (["--shard", "0/4", "--requests", "8", "--skip", "3"], "3 of 2 rows; the shard has no more"),
             (["--speed", "-1"], "--speed"),
         ],
     )
