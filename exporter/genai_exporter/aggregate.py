@@ -7,7 +7,9 @@ processes), ``shown`` (what Prometheus has seen).
 import fcntl
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +18,14 @@ from genai_exporter.blockreader import KINDS_BY_LAYOUT, BlockFileReader
 from genai_exporter.shown import FOUND, SHOWN, ShownRecord
 from genai_exporter.totals import Total, Totals
 from genai_metrics.births import BORN_AT_ZERO_SECONDS, Births
-from genai_metrics.blockfile import SUFFIX, BlockFileError
+from genai_metrics.blockfile import SUFFIX, TEMPORARY_PREFIX, BlockFileError
 from genai_metrics.catalog import DEFAULT_LABEL_CAPS, BlockKind
 from genai_metrics.exposition import Row, render, sample_count
 
 logger = logging.getLogger("genai_exporter")
 
 LOCK_NAME = "exporter.lock"
+_LEFTOVER_SECONDS = 60.0
 
 
 class DirectoryError(Exception):
@@ -52,8 +55,11 @@ class Scrape:
 class Applications:
     """One exporter's view of one metrics directory. Not thread-safe: the caller serialises ``scrape``.
 
-    ``born_at_zero_seconds``: how long a new series is shown as 0 first. ``label_caps``: largest number of distinct
-    values of a label within a service, over all its processes.
+    ``born_at_zero_seconds``: how long a new series is shown as 0 first, by ``clock`` (monotonic seconds).
+    ``label_caps``: largest number of distinct values of a label within a service, over all its processes.
+
+    Whatever happens to files, processes and earlier exporters, no counter falls from one scrape to the next as long as
+    the files that the exporter keeps are left alone.
     """
 
     def __init__(
@@ -62,9 +68,10 @@ class Applications:
         *,
         born_at_zero_seconds: float = BORN_AT_ZERO_SECONDS,
         label_caps: Mapping[str, int] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory = metrics_dir
-        self._births = Births(born_at_zero_seconds)
+        self._births = Births(born_at_zero_seconds, clock)
         self._totals = Totals({**DEFAULT_LABEL_CAPS, **(label_caps or {})})
         self._archive = Archive(metrics_dir)
         self._record = ShownRecord(metrics_dir)
@@ -88,13 +95,18 @@ class Applications:
                 "it must be a directory that this user may read and write"
             ) from None
         try:
-            self._restore()
-        except (BlockFileError, UnicodeDecodeError, OSError) as error:
+            recorded = self._restore()
+        except (ValueError, OSError) as error:
             self.close()
             raise DirectoryError(
                 f"{self._directory / ARCHIVE_NAME} cannot be read: {error}; it holds the counts of ended processes: "
                 "restore it from a backup, or move it away to start without them"
             ) from None
+        try:
+            self._take_up(recorded)
+        except OSError as error:
+            self.close()
+            raise DirectoryError(f"metrics directory {self._directory} cannot be read: {error}") from None
 
     def close(self) -> None:
         """Let go of the directory."""
@@ -105,21 +117,21 @@ class Applications:
     def scrape(self) -> Scrape:
         """Read all files, fold those of ended processes, return the sums; raises ``OSError`` if that is impossible."""
         readers = self._read_files()
-        dead = [reader for reader in readers if not reader.alive and not reader.unknown]
-        self._fold(dead)
+        sound = [reader for reader in readers if reader.path.name not in self._rejected]
+        self._fold([reader for reader in sound if not reader.alive and not reader.unknown])
         self._sum([reader for reader in readers if reader.path.name not in self._archive.folded_names])
         self._record.append(FOUND, self._totals.take_new())
         rows = self._rows()
         return Scrape(
             series=sample_count(rows),
             files={
-                "live": sum(reader.alive for reader in readers),
-                "dead": sum(not reader.alive and reader.path.name in self._readers for reader in readers),
+                "live": sum(reader.alive for reader in sound),
+                "dead": sum(not reader.alive and reader.path.name in self._readers for reader in sound),
                 "folded": self._archive.folded_count,
                 "rejected": len(self._rejected),
-                "partial": sum(reader.unknown > 0 for reader in readers),
+                "partial": sum(reader.unknown > 0 for reader in sound),
             },
-            processes=self._processes(readers),
+            processes=self._processes(sound),
             merged=self._totals.merged_values(),
             _rows=rows,
         )
@@ -130,47 +142,69 @@ class Applications:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            holder = os.read(fd, 20).decode(errors="replace").strip()
             os.close(fd)
             raise DirectoryError(
                 f"another exporter serves {self._directory} (its process id, as it sees itself: "
-                f"{path.read_text().strip() or 'unknown'}); stop that one, or give this one another --metrics-dir"
+                f"{holder or 'unknown'}); stop that one, or give this one another --metrics-dir"
             ) from None
-        os.ftruncate(fd, 0)
-        os.write(fd, f"{os.getpid()}\n".encode())
+        except OSError:
+            os.close(fd)
+            raise
         self._lock_fd = fd
+        # For people only: on a full disk the lock holds without it.
+        with suppress(OSError):
+            os.ftruncate(fd, 0)
+            os.write(fd, f"{os.getpid()}\n".encode())
 
-    def _restore(self) -> None:
-        """Take up where an earlier exporter ended: label values admitted, series shown, counts archived."""
-        records = self._record.load()
-        for what, (layout_id, name) in records or ():
+    def _restore(self) -> list[Total]:
+        """Take over label values admitted, series shown and counts archived; return the totals of the record."""
+        for what, (layout_id, name) in self._record.load():
             kind = KINDS_BY_LAYOUT.get(layout_id)
             service, _, key = name.partition(b"\0")
             total = None if kind is None else self._totals.find(kind, service.decode(), key)
             if total is not None and what == SHOWN:
                 total.shown = True
-        known = self._totals.take_new()
+        recorded = self._totals.take_new()
         self._archive.load(self._totals)
+        return recorded
+
+    def _take_up(self, recorded: list[Total]) -> None:
+        """Go on where an earlier exporter ended."""
         self._archive.unlink_folded()
-        if records is None:
+        self._remove_leftovers()
+        if not self._record.complete:
             # Never run here, or the record is lost: what is found may have been shown. Taking it for new would fake
             # a counter reset; taking it for shown only loses increments from before this start.
-            self._record.create()
-            self._sum(self._read_files())
-            found = self._totals.take_new()
-            for total in found:
-                total.shown = True
-            self._record.append(SHOWN, found)
+            self._read_files()
+        found = self._totals.take_new()
+        if self._record.complete:
+            self._record.append(FOUND, found)
         else:
-            self._record.append(FOUND, self._totals.take_new())
-        logger.info("metrics directory %s: %d series known from before", self._directory, len(known))
+            for total in recorded + found:
+                total.shown = True
+            self._record.replace(recorded + found)
+        logger.info(
+            "metrics directory %s: %d label sets known from before", self._directory, len(recorded) + len(found)
+        )
+
+    def _remove_leftovers(self) -> None:
+        """Remove files that a process had begun to make when it was killed."""
+        for entry in os.scandir(self._directory):
+            if entry.name.startswith(TEMPORARY_PREFIX) and entry.is_file(follow_symlinks=False):
+                # Old ones only: one that is being made has a name and no lock yet for some microseconds.
+                with suppress(OSError):
+                    if time.time() - entry.stat().st_mtime > _LEFTOVER_SECONDS:
+                        os.unlink(entry)
 
     def _read_files(self) -> list[BlockFileReader]:
-        """Read every block file but those in the archive; one that is not sound is refused and logged once."""
+        """Read every block file but those in the archive; one that is not sound is refused and logged once.
+
+        Returned is what has been read now or earlier: a file that was sound and is not any more keeps its counts.
+        """
         names = {entry.name for entry in os.scandir(self._directory) if entry.name.endswith(SUFFIX)}
-        names -= self._archive.folded_names
-        self._readers = {name: reader for name, reader in self._readers.items() if name in names}
+        names = (names | set(self._readers)) - self._archive.folded_names
         self._rejected = {name: why for name, why in self._rejected.items() if name in names}
-        readers = []
         for name in sorted(names):
             reader = self._readers.get(name) or BlockFileReader(self._directory / name)
             try:
@@ -178,15 +212,15 @@ class Applications:
             except FileNotFoundError:
                 continue
             except (BlockFileError, OSError) as error:
-                self._readers.pop(name, None)
+                # Not known to be alive: its gauges must not be shown as if they were current.
+                reader.alive = False
                 if self._rejected.get(name) != str(error):
                     logger.error("%s: left out: %s", reader.path, error)
                 self._rejected[name] = str(error)
                 continue
             self._rejected.pop(name, None)
             self._readers[name] = reader
-            readers.append(reader)
-        return readers
+        return [self._readers[name] for name in sorted(names) if name in self._readers]
 
     def _fold(self, dead: list[BlockFileReader]) -> None:
         if not dead:
@@ -215,7 +249,7 @@ class Applications:
         grown: list[Total] = []
         for kind, totals in self._totals.by_kind():
             if kind.merge != "sum":
-                rows[kind] = [(t.labels, t.values) for t in totals if t.was_added_in(self._round)]
+                rows[kind] = [(t.labels, t.values()) for t in totals if t.was_added_in(self._round)]
                 continue
             for total in totals:
                 if not total.shown and self._births.may_show(total):
@@ -227,7 +261,7 @@ class Applications:
         for kind, totals in self._totals.by_kind():
             if kind.merge == "sum":
                 zeros = [0.0] * kind.slots
-                rows[kind] = [(t.labels, t.values if t.shown else zeros) for t in totals]
+                rows[kind] = [(t.labels, t.values() if t.shown else zeros) for t in totals]
         return rows
 
     @staticmethod

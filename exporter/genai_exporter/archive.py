@@ -3,20 +3,31 @@
 A fold writes the archive and the dead files' counts to a temporary file, syncs it, renames it over the archive, syncs
 the directory, and only then unlinks the dead files. The archive names the files that are in it, so that a crash between
 any two steps neither loses nor doubles a count: a named file that still exists is left out of every sum and unlinked.
-Imports genai_metrics and ``totals``.
+
+The format is that of a block file with the service in front of each key, and the CRC-32 of all blocks where a process
+has its token. Blocks of equal key add up: sums are kept exactly (see ``exact_sum``), or a fold would change the last
+bit of a counter. Imports genai_metrics and ``totals``.
 """
 
 import os
 import struct
+import zlib
 from array import array
 from collections.abc import Iterable
-from operator import add
+from contextlib import suppress
 from pathlib import Path
 
 from genai_exporter.blockreader import KINDS_BY_LAYOUT, BlockFileReader
-from genai_exporter.totals import Total, TotalKey, Totals
-from genai_metrics.blockfile import header_size, pack_block, pack_header, parse_blocks, parse_header
-from genai_metrics.catalog import BlockKind
+from genai_exporter.totals import Total, TotalKey, Totals, Values, exact_sum
+from genai_metrics.blockfile import (
+    BlockFileError,
+    StoredBlock,
+    header_size,
+    pack_block,
+    pack_header,
+    parse_blocks,
+    parse_header,
+)
 
 ARCHIVE_NAME = "exporter.archive"
 _TEMPORARY_NAME = ".exporter.archive.new"
@@ -37,8 +48,8 @@ class Archive:
         self._directory = directory
         self.folded_names: set[str] = set()
         self.folded_count = 0
-        self._counts: dict[TotalKey, tuple[Total, list[float]]] = {}
-        self._unknown: list[tuple[int, bytes, list[float]]] = []
+        self._counts: dict[TotalKey, tuple[Total, list[Values]]] = {}
+        self._unknown: list[bytes] = []
 
     def load(self, totals: Totals) -> None:
         """Read the archive, if there is one; raises ``BlockFileError`` or ``OSError``."""
@@ -48,39 +59,49 @@ class Archive:
         except FileNotFoundError:
             return
         header = parse_header(data)
-        doubles = array("d", data[: header.used]).tolist()
+        if header.token != _checksum(data[header.size : header.used]):
+            raise BlockFileError("truncated or damaged (wrong checksum)")
+        doubles = array("d", data[: header.used])
         for block in parse_blocks(data, header.size, header.used):
             values = doubles[block.offset // 8 : block.offset // 8 + block.slots]
             if block.layout_id == _FOLDED_NAME:
-                self.folded_names.add(block.key.decode())
+                if b"/" in block.key:
+                    raise BlockFileError("names a file outside the directory")
+                self.folded_names.add(os.fsdecode(block.key))
             elif block.layout_id == _FOLDED_COUNT:
                 self.folded_count = int(values[0])
             else:
-                total = self._find(totals, KINDS_BY_LAYOUT.get(block.layout_id), block.key)
+                total = self._find(totals, block)
                 if total is None:
-                    self._unknown.append((block.layout_id, block.key, values))
+                    self._unknown.append(
+                        _packed(block.layout_id, block.key, data[block.offset : block.offset + 8 * block.slots])
+                    )
                 else:
-                    self._counts[total.name] = (total, values)
+                    self._counts.setdefault(total.name, (total, []))[1].append(values)
 
     def add_to_totals(self, round_: int) -> None:
         """Add all counts to their totals."""
-        for total, values in self._counts.values():
-            total.add(values, round_)
+        for total, vectors in self._counts.values():
+            for values in vectors:
+                total.add(values, round_)
 
     def fold(self, dead: Iterable[BlockFileReader]) -> None:
         """Take over the counts of dead files, make that durable, and remove the files.
 
         Raises ``OSError`` when the archive cannot be written; then nothing has changed.
         """
-        counts = dict(self._counts)
         names = {name for name in self.folded_names if (self._directory / name).exists()}
+        added: dict[TotalKey, tuple[Total, list[Values]]] = {}
         folded = 0
         for reader in dead:
             for total, values in reader.counters():
-                earlier = counts.get(total.name)
-                counts[total.name] = (total, values if earlier is None else list(map(add, earlier[1], values)))
+                added.setdefault(total.name, (total, []))[1].append(values)
             names.add(reader.path.name)
             folded += 1
+        counts = dict(self._counts)
+        for name, (total, parts) in added.items():
+            earlier = counts[name][1] if name in counts else []
+            counts[name] = (total, exact_sum([*earlier, *parts]))
         self._write(counts, names, self.folded_count + folded)
         self._counts, self.folded_names = counts, names
         self.folded_count += folded
@@ -94,39 +115,49 @@ class Archive:
             except OSError:
                 continue
 
-    def _write(self, counts: dict[TotalKey, tuple[Total, list[float]]], names: set[str], folded: int) -> None:
-        parts = [_packed(_FOLDED_COUNT, b"", [float(folded)])]
-        parts += [_packed(_FOLDED_NAME, name.encode(), []) for name in sorted(names)]
-        parts += [_packed(layout, key, values) for layout, key, values in self._unknown]
+    def _write(self, counts: dict[TotalKey, tuple[Total, list[Values]]], names: set[str], folded: int) -> None:
+        parts = [_packed(_FOLDED_COUNT, b"", struct.pack("=d", folded))]
+        parts += [_packed(_FOLDED_NAME, os.fsencode(name), b"") for name in sorted(names)]
+        parts += self._unknown
         parts += [
-            _packed(total.kind.layout_id, total.service.encode() + b"\0" + total.key, values)
-            for total, values in counts.values()
+            _packed(total.kind.layout_id, total.service.encode() + b"\0" + total.key, values.tobytes())
+            for total, vectors in counts.values()
+            for values in vectors
         ]
         body = b"".join(parts)
         size = header_size("")
         head = pack_header(
-            used=size + len(body), size=size, pid=os.getpid(), start_time=0.0, token=bytes(16), service=""
+            used=size + len(body), size=size, pid=os.getpid(), start_time=0.0, token=_checksum(body), service=""
         )
         write_durably(self._directory, ARCHIVE_NAME, _TEMPORARY_NAME, head + body)
 
     @staticmethod
-    def _find(totals: Totals, kind: BlockKind | None, key: bytes) -> Total | None:
-        service, _, rest = key.partition(b"\0")
-        return None if kind is None else totals.find(kind, service.decode(), rest)
+    def _find(totals: Totals, block: StoredBlock) -> Total | None:
+        kind = KINDS_BY_LAYOUT.get(block.layout_id)
+        service, _, key = block.key.partition(b"\0")
+        return None if kind is None or kind.slots != block.slots else totals.find(kind, service.decode(), key)
 
 
 def write_durably(directory: Path, name: str, temporary_name: str, data: bytes) -> None:
-    """Replace a file of ``directory`` by ``data``: at any moment of a crash either the old or the new one is there."""
+    """Replace a file of ``directory`` by ``data``: at any moment of a crash either the old or the new one is there.
+
+    Raises ``OSError``; what was written of the new one is then removed, so that it takes no room on a full disk.
+    """
     temporary = directory / temporary_name
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    os.rename(temporary, directory / name)
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, directory / name)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
     sync_directory(directory)
 
 
@@ -139,5 +170,9 @@ def sync_directory(directory: Path) -> None:
         os.close(fd)
 
 
-def _packed(layout_id: int, key: bytes, values: list[float]) -> bytes:
-    return pack_block(layout_id, key, len(values)) + struct.pack(f"={len(values)}d", *values)
+def _packed(layout_id: int, key: bytes, doubles: bytes) -> bytes:
+    return pack_block(layout_id, key, len(doubles) // 8) + doubles
+
+
+def _checksum(body: bytes) -> bytes:
+    return zlib.crc32(body).to_bytes(16, "little")

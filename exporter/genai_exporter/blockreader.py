@@ -5,24 +5,30 @@ With ``read()``, never mapped: a truncated file is an error then, and not a SIGB
 """
 
 import fcntl
+import logging
 import os
 import stat
 from array import array
 from pathlib import Path
 
-from genai_exporter.totals import Total, Totals
-from genai_metrics.blockfile import MAX_FILE_BYTES, BlockFileError, Header, parse_blocks, parse_header
+from genai_exporter.totals import Total, Totals, Values
+from genai_metrics.blockfile import MAX_FILE_BYTES, BlockFileError, Header, decode_key, parse_blocks, parse_header
 from genai_metrics.catalog import BLOCK_KINDS
 
 KINDS_BY_LAYOUT = {kind.layout_id: kind for kind in BLOCK_KINDS}
 _HEADER_BYTES = 4096
+# No sum over a process's life comes near; whatever does is damage, and would stay in the archive for ever.
+_LARGEST_SUM = 1e300
+
+logger = logging.getLogger("genai_exporter")
 
 
 class BlockFileReader:
     """Reads one file again and again; blocks found once are not parsed again.
 
     ``alive``: whether the writer held its lock at the last ``read``. ``unknown``: blocks of layouts that this version
-    does not know; they are neither shown nor ever folded.
+    does not know; they are neither shown nor ever folded. A ``read`` that fails leaves what an earlier one found, so
+    that no counter falls because a file cannot be read for a while.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,13 +38,26 @@ class BlockFileReader:
         self.service = ""
         self._identity: bytes | None = None
         self._parsed = 0
-        self._index: list[tuple[Total, int, int]] = []
-        self._values: list[float] = []
+        # Of each known block: its total, where its doubles lie, and what they were. Three lists: a tuple for each block
+        # and scrape would keep the garbage collector busy.
+        self._totals: list[Total] = []
+        self._spans: list[slice] = []
+        self._values: list[Values] = []
+        self._removed = False
 
     def read(self, totals: Totals) -> None:
-        """Read the file; raises ``BlockFileError`` when it is not sound, ``OSError`` when it cannot be read."""
-        # O_NOFOLLOW: nothing outside the directory. O_NONBLOCK: a FIFO of that name must not hold us up.
-        fd = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        """Read the file; raises ``BlockFileError`` when it is not sound, ``OSError`` when it cannot be read.
+
+        A file that was there and is not any more counts as that of an ended process: what it had counted stays true.
+        """
+        try:
+            # O_NOFOLLOW: nothing outside the directory. O_NONBLOCK: a FIFO of that name must not hold us up.
+            fd = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            if self._identity is None:
+                raise
+            self._note_removal()
+            return
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise BlockFileError("not a regular file")
@@ -54,39 +73,70 @@ class BlockFileReader:
 
     def add_to_totals(self, round_: int) -> None:
         """Add what the last ``read`` found to its totals; gauges only while the writer lives."""
-        for total, start, end in self._index:
+        for total, values in zip(self._totals, self._values, strict=True):
             if self.alive or total.kind.merge == "sum":
-                total.add(self._values[start:end], round_)
+                total.add(values, round_)
 
-    def counters(self) -> list[tuple[Total, list[float]]]:
+    def counters(self) -> list[tuple[Total, Values]]:
         """Return what outlives the writer: its blocks that are summed over all files, by total."""
-        return [(total, self._values[start:end]) for total, start, end in self._index if total.kind.merge == "sum"]
+        pairs = zip(self._totals, self._values, strict=True)
+        return [(total, values) for total, values in pairs if total.kind.merge == "sum"]
+
+    def _note_removal(self) -> None:
+        if not self._removed:
+            logger.warning(
+                "%s: removed, and not by this exporter; what it had counted is kept%s",
+                self.path,
+                ", what its process goes on recording is lost" if self.alive else "",
+            )
+        self._removed = True
+        self.alive = False
+        self.unknown = 0
 
     def _accept(self, header: Header, data: bytes, totals: Totals) -> None:
-        if self._identity is None:
-            self._identity, self.service, self._parsed = header.token, header.service, header.size
-        elif self._identity != header.token:
+        if self._identity not in (None, header.token):
             raise BlockFileError("another writer's file has taken this name")
-        found = []
+        parsed = self._parsed or header.size
+        if header.used < parsed:
+            raise BlockFileError(f"its used part has shrunk from {parsed} to {header.used} bytes")
+        if "\0" in header.service:
+            raise BlockFileError("service name has a NUL")
+        # All is checked before the first total is made: a file that is refused leaves no series behind.
+        blocks = list(parse_blocks(data, parsed, header.used))
+        doubles = array("d", data[: header.used])
+        values = [doubles[span] for span in self._spans]
+        new = []
         unknown = 0
-        for block in parse_blocks(data, self._parsed, header.used):
+        for block in blocks:
             kind = KINDS_BY_LAYOUT.get(block.layout_id)
-            total = None
-            if kind is not None and kind.slots == block.slots:
-                try:
-                    total = totals.find(kind, self.service, block.key)
-                except UnicodeDecodeError:
-                    raise BlockFileError(f"block at {block.offset} has a key that is not UTF-8") from None
+            if kind is None or kind.slots != block.slots:
+                unknown += 1
+                continue
+            _check_key(block.key, block.offset)
+            span = slice(block.offset // 8, block.offset // 8 + block.slots)
+            new.append((kind, block.key, span, doubles[span]))
+        for part in (*values, *(part for *_, part in new)):
+            # One comparison for NaN, infinities and sums that would overflow.
+            if not -_LARGEST_SUM < sum(part) < _LARGEST_SUM:
+                raise BlockFileError("impossible numbers in a block")
+        for kind, key, span, part in new:
+            total = totals.find(kind, header.service, key)
             if total is None:
                 unknown += 1
-            else:
-                found.append((total, block.offset // 8, block.offset // 8 + block.slots))
-        self._index += found
+                continue
+            self._totals.append(total)
+            self._spans.append(span)
+            values.append(part)
+        self._identity, self.service, self._parsed = header.token, header.service, header.used
+        self._values = values
         self.unknown += unknown
-        self._parsed = header.used
-        doubles = array("d")
-        doubles.frombytes(data[: header.used])
-        self._values = doubles.tolist()
+
+
+def _check_key(key: bytes, offset: int) -> None:
+    try:
+        decode_key(key)
+    except UnicodeDecodeError:
+        raise BlockFileError(f"block at {offset} has a key that is not UTF-8") from None
 
 
 def is_locked(fd: int) -> bool:

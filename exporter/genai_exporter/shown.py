@@ -2,8 +2,9 @@
 
 A series that was shown with its value and comes back as 0 looks like a counter reset to Prometheus, and ``increase()``
 then counts everything twice. So a series is written here, durably, *before* it is first shown with its value. The file
-is append-only: a record is a kind of record (u8), a key size (u32), the CRC-32 of the key (u32) and the key; what a
-crash has cut off at the end had not been shown yet. Imports genai_metrics and ``archive``'s durable write.
+is append-only: a record is a kind of record (u8), a key size (u32), the CRC-32 of both and the key (u32), and the key.
+A record that a crash has cut off at the end had not been shown yet and is dropped; any other damage may hide what was
+shown. Imports genai_metrics and ``archive``'s durable writes.
 """
 
 import logging
@@ -13,7 +14,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from genai_exporter.archive import write_durably
+from genai_exporter.archive import sync_directory, write_durably
 from genai_exporter.totals import Total
 
 logger = logging.getLogger("genai_exporter")
@@ -21,6 +22,8 @@ logger = logging.getLogger("genai_exporter")
 SHOWN_NAME = "exporter.shown"
 _TEMPORARY_NAME = ".exporter.shown.new"
 _RECORD = struct.Struct("=BII")
+# Longer than any: a layout id, a service and five label values of 128 characters each. A larger size is damage.
+_MAX_KEY_BYTES = 4096
 
 FOUND = 1
 """The series exists: label caps must admit it again, in this order."""
@@ -37,36 +40,49 @@ def series_id(total: Total) -> SeriesId:
 
 
 class ShownRecord:
-    """The record of one metrics directory; belongs to the one exporter that holds the directory's lock."""
+    """The record of one metrics directory; belongs to the one exporter that holds the directory's lock.
+
+    ``complete``: whether ``load`` found all that was ever recorded. If not (no record, a damaged or unreadable one),
+    everything in the directory may have been shown.
+    """
 
     def __init__(self, directory: Path) -> None:
+        self.complete = False
         self._directory = directory
         self._path = directory / SHOWN_NAME
         self._failed = False
 
-    def load(self) -> list[tuple[int, SeriesId]] | None:
-        """Return the records in order, or ``None`` when there is no record. Rewrites the file without a torn tail."""
+    def load(self) -> list[tuple[int, SeriesId]]:
+        """Return the records in order, as far as they are sound; cuts off a record that is torn. Never raises."""
         try:
             data = self._path.read_bytes()
         except FileNotFoundError:
-            return None
-        records = []
-        offset = 0
-        while offset + _RECORD.size <= len(data):
-            what, size, crc = _RECORD.unpack_from(data, offset)
-            body = data[offset + _RECORD.size : offset + _RECORD.size + size]
-            if len(body) < size or zlib.crc32(body) != crc or size < 4:
-                break
-            records.append((what, (int.from_bytes(body[:4], "little"), body[4:])))
-            offset += _RECORD.size + size
-        if offset < len(data):
-            logger.warning("%s: dropped %d bytes that a crash left incomplete", self._path, len(data) - offset)
-            write_durably(self._directory, SHOWN_NAME, _TEMPORARY_NAME, data[:offset])
+            return []
+        except OSError as error:
+            self._give_up(error)
+            return []
+        records, end = _parse(data)
+        self.complete = end == len(data) or _is_torn(data[end:])
+        if not self.complete:
+            logger.error("%s is damaged from byte %d on: taking all series found for shown before", self._path, end)
+        elif end < len(data):
+            logger.warning("%s: dropped %d bytes that a crash left incomplete", self._path, len(data) - end)
+            try:
+                os.truncate(self._path, end)
+            except OSError as error:
+                self._give_up(error)
         return records
 
-    def create(self) -> None:
-        """Make the file, empty; raises ``OSError``."""
-        write_durably(self._directory, SHOWN_NAME, _TEMPORARY_NAME, b"")
+    def replace(self, shown: Iterable[Total]) -> None:
+        """Make the record anew, durably and in one step: all of ``shown``, nothing else. Never raises."""
+        if self._failed:
+            return
+        data = b"".join(_packed(SHOWN, series_id(total)) for total in shown)
+        try:
+            # In one step: an empty record would say that nothing has ever been shown.
+            write_durably(self._directory, SHOWN_NAME, _TEMPORARY_NAME, data)
+        except OSError as error:
+            self._give_up(error)
 
     def append(self, what: int, totals: Iterable[Total]) -> None:
         """Record totals, durably. Never raises: see ``_give_up``."""
@@ -92,17 +108,53 @@ class ShownRecord:
         """
         self._failed = True
         logger.error(
-            "%s cannot be written (%s): removed it; the first increments of series that are new at the next start of "
-            "the exporter will not be seen. Make room or allow writing, then restart the exporter",
+            "%s cannot be kept (%s): removed it; the first increments of series that are new at the next start of "
+            "the exporter will not be seen. Make room or allow reading and writing, then restart the exporter",
             self._path,
             error,
         )
         try:
             self._path.unlink(missing_ok=True)
+            sync_directory(self._directory)
         except OSError as still:
             logger.error("%s cannot be removed either (%s): remove it before the next start", self._path, still)
 
 
 def _packed(what: int, name: SeriesId) -> bytes:
     body = name[0].to_bytes(4, "little") + name[1]
-    return _RECORD.pack(what, len(body), zlib.crc32(body)) + body
+    return _RECORD.pack(what, len(body), _checksum(what, body)) + body
+
+
+def _checksum(what: int, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(struct.pack("=BI", what, len(body))))
+
+
+def _parse(data: bytes) -> tuple[list[tuple[int, SeriesId]], int]:
+    """Return the records from the start of ``data`` up to the first that is not sound, and where that is."""
+    records = []
+    offset = 0
+    while offset + _RECORD.size <= len(data):
+        what, size, crc = _RECORD.unpack_from(data, offset)
+        end = offset + _RECORD.size + size
+        body = data[offset + _RECORD.size : end]
+        if end > len(data) or size < 4 or crc != _checksum(what, body) or not _is_text(body[4:]):
+            break
+        records.append((what, (int.from_bytes(body[:4], "little"), body[4:])))
+        offset = end
+    return records, offset
+
+
+def _is_text(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_torn(rest: bytes) -> bool:
+    """Whether a crash can have left ``rest`` at the end of the file: part of one record, or space never written."""
+    if len(rest) < _RECORD.size or not any(rest):
+        return True
+    _, size, _ = _RECORD.unpack_from(rest)
+    return bool(len(rest) < _RECORD.size + size <= _RECORD.size + _MAX_KEY_BYTES)

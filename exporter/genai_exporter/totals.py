@@ -3,8 +3,10 @@
 Imports genai_metrics. Pure bookkeeping in memory: no files, no clock.
 """
 
-from collections.abc import Iterator, Mapping
-from operator import add
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from math import fsum
+from typing import TypeAlias
 
 from genai_metrics.blockfile import decode_key, encode_key
 from genai_metrics.catalog import OVERFLOW, BlockKind
@@ -13,19 +15,22 @@ from genai_metrics.exposition import label_text
 TotalKey = tuple[str, str, bytes]
 """Service, name of the block kind, key as in a block file (after the exporter's caps)."""
 
+Values: TypeAlias = "array[float]"
+"""A block's doubles. Not a list: one of these is one allocation that the garbage collector need not look at."""
+
 
 class Total:
-    """The sum of blocks of equal key. ``values`` is replaced, never changed in place: a rendering may hold it."""
+    """The sum of blocks of equal key."""
 
-    __slots__ = ("_round", "key", "kind", "labels", "service", "shown", "values")
+    __slots__ = ("_parts", "_round", "key", "kind", "labels", "service", "shown")
 
     def __init__(self, kind: BlockKind, service: str, key: bytes) -> None:
         self.kind = kind
         self.service = service
         self.key = key
         self.labels = label_text(service, kind.labels, decode_key(key))
-        self.values: list[float] = [0.0] * kind.slots
         self.shown = False
+        self._parts = [array("d", bytes(8 * kind.slots))]
         self._round = -1
 
     @property
@@ -33,19 +38,43 @@ class Total:
         """What tells this total from all others."""
         return self.service, self.kind.name, self.key
 
-    def add(self, values: list[float], round_: int) -> None:
+    def add(self, values: Values, round_: int) -> None:
         """Add a block's values; the first block of a round replaces what the last round left."""
         if self._round != round_:
             self._round = round_
-            self.values = values
-        elif self.kind.merge == "live_max":
-            self.values = list(map(max, self.values, values))
+            self._parts = [values]
         else:
-            self.values = list(map(add, self.values, values))
+            self._parts.append(values)
+
+    def values(self) -> Sequence[float]:
+        """Return what the last round added up to; never changed afterwards: a rendering may hold it."""
+        if len(self._parts) == 1:
+            return self._parts[0]
+        # fsum rounds once, from the exact sum. Added one by one, the last bit would depend on the order of files and on
+        # which are folded: a counter at rest would fall by that bit, and Prometheus would take it for a reset.
+        return list(map(max if self.kind.merge == "live_max" else fsum, zip(*self._parts, strict=True)))
 
     def was_added_in(self, round_: int) -> bool:
         """Whether any block was added in that round: a gauge without one has no living process and is absent."""
         return self._round == round_
+
+
+def exact_sum(parts: Sequence[Values]) -> list[Values]:
+    """Return few vectors with exactly the sum of ``parts``: the rounded sum, what that left out, and so on.
+
+    Values are finite and, in sum, below the largest double.
+    """
+    if len(parts) == 1:
+        return list(parts)
+    columns = [list(column) for column in zip(*parts, strict=True)]
+    vectors = [array("d", map(fsum, columns))]
+    while True:
+        for column, value in zip(columns, vectors[-1], strict=True):
+            column.append(-value)
+        rest = array("d", map(fsum, columns))
+        if not any(rest):
+            return vectors
+        vectors.append(rest)
 
 
 class Totals:
