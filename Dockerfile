@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # Two images: `exporter` has the wheel alone, `demo` adds the replay that produces demo data.
 
 FROM python:3.11.13-slim-bookworm AS build

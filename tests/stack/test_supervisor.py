@@ -91,6 +91,8 @@ class TestSupervisor:
             run.process.send_signal(signal.SIGINT)
             assert run.end() == 0
             assert f"serve-{one}: ready http://127.0.0.1:{one}/" in run.output
+            # Asked, not killed: a server gets the time to write what it holds.
+            assert f"serve-{two}: ended (-15)" in run.output
         assert not listens(one)
         assert not listens(two)
 
