@@ -160,6 +160,7 @@ class BlockFileWriter:
         self._lock_fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._identity = _identity(self._lock_fd)
             os.ftruncate(self._lock_fd, max_bytes)
             size = header_size(service)
             self._reserve(size)
@@ -196,18 +197,36 @@ class BlockFileWriter:
         self._words[_USED_INDEX] = end
         return self._doubles[start // 8 : end // 8]
 
-    def abandon_in_child(self) -> None:
-        """Let go of the lock that a forked child has inherited, or the dead parent would look alive."""
-        os.close(self._lock_fd)
+    def let_go(self) -> None:
+        """Give up the lock, so that the file counts as a dead process's; in a forked child, that of the parent stays.
+
+        Closed, not unlocked: parent and child share the lock, and as long as either has it open the parent looks alive.
+        """
+        if self._owns_descriptor():
+            os.close(self._lock_fd)
+
+    def _owns_descriptor(self) -> bool:
+        """Whether the descriptor is still our file: an application may have closed all, and opened others since."""
+        try:
+            return _identity(self._lock_fd) == self._identity
+        except OSError:
+            return False
 
     def _reserve(self, end: int) -> None:
         """Have the disk set aside for the bytes up to ``end``."""
+        if self._reserved < end and not self._owns_descriptor():
+            raise OSError(errno.EBADF, f"the application has closed the descriptor of {self.path.name}")
         while self._reserved < end:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(self._lock_fd, self._reserved, RESERVE_BYTES)
             else:  # macOS
                 os.pwrite(self._lock_fd, bytes(RESERVE_BYTES), self._reserved)
             self._reserved += RESERVE_BYTES
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
 
 
 def _padded(size: int) -> int:

@@ -16,9 +16,11 @@ from genai_metrics.catalog import (
     LLM_CALL,
     LLM_COST,
     LLM_STREAM,
+    LLM_UNPRICED,
     OUTPUT_TOKEN_SECONDS,
     TENANT,
 )
+from genai_metrics.labels import UNKNOWN
 from genai_metrics.pricing import Price
 
 Rates = tuple[float, float, float, float, float, float]
@@ -78,6 +80,17 @@ class CallSeries:
         self.from_cache = from_cache
         self.set_price(None)
 
+    def find_price(self) -> bool:
+        """Look the price up and make the block that goes with it; whether the answer may be kept."""
+        price, final = runtime.price_of(None if self.provider == UNKNOWN else self.provider, self.model)
+        recorder = runtime.recorder()
+        if price is None:
+            self.unpriced = recorder.block(LLM_UNPRICED, self.call.key[1:3])
+        elif self.cost is None:
+            self.cost = recorder.block(LLM_COST, self.call.key, self.call)
+        self.set_price(price)
+        return final
+
     def set_price(self, price: Price | None) -> None:
         """Take over a resolved price; ``None`` is an unknown one."""
         self.price = price
@@ -93,7 +106,7 @@ class CallSeries:
     def rates_for(self, input_tokens: float) -> Rates | None:
         """Return the rates of a call of ``input_tokens``, resolving the price again when its time is over."""
         if self.price is not None and self.price.expires_at is not None and time.time() >= self.price.expires_at:
-            self.set_price(runtime.prices().resolve(self.provider, self.model))
+            self.find_price()
         return None if self.price is None else price_rates(self.price.for_input(input_tokens))
 
 
@@ -139,6 +152,10 @@ def add_call(
     times in seconds. The series has a stream block when ``first`` is given, a cost block when ``rates`` are.
     """
     # All calls before the locks; see the rules in ``blocks``.
+    parts = read or write or reasoning
+    if parts:
+        # Exact floats: a subclass may bring an addition of its own, which must not run under the lock.
+        read, write, reasoning = 0.0 + read, 0.0 + write, 0.0 + reasoning
     bucket = 0 if duration is None else _DURATION + bisect_left(CALL_SECONDS, duration)
     output = answer + reasoning
     token_bucket = 0
@@ -173,11 +190,9 @@ def add_call(
         if not from_cache:
             values[_INPUT] += billed_input
             values[_OUTPUT] += billed_output
-            if read:
+            if parts:
                 values[_READ] += read
-            if write:
                 values[_WRITE] += write
-            if reasoning:
                 values[_REASONING] += reasoning
         if first is not None:
             values = series.stream.values  # type: ignore[union-attr]  # see the docstring
@@ -193,10 +208,9 @@ def add_call(
             else:
                 values[_COST_INPUT] += input_cost
                 values[_COST_OUTPUT] += output_cost
-                if read:
+                if parts:
                     values[_COST_READ] += read_cost
                     values[_SAVED_BY_PROMPT_CACHE] += saved
-                if write:
                     values[_COST_WRITE] += write_cost
 
     if payer is not None:

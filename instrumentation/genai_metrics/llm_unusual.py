@@ -6,6 +6,7 @@ internal faults by ``tracking``.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from genai_metrics import runtime
 from genai_metrics.catalog import (
@@ -15,11 +16,10 @@ from genai_metrics.catalog import (
     LLM_ESTIMATED,
     LLM_RETRY,
     LLM_STREAM,
-    LLM_UNPRICED,
     TENANT_REQUESTS,
 )
 from genai_metrics.catalog import TENANT as TENANT_KIND
-from genai_metrics.labels import UNKNOWN
+from genai_metrics.labels import clean, is_unchanged
 from genai_metrics.llm_calls import (
     COST_UNATTRIBUTED,
     SAVED_BY_RESPONSE_CACHE,
@@ -33,10 +33,12 @@ from genai_metrics.llm_calls import (
     calls,
     tenants,
 )
-from genai_metrics.numbers import LARGEST_COUNT, LARGEST_SECONDS, checked_number
+from genai_metrics.numbers import LARGEST_COUNT, LARGEST_SECONDS, checked_flag, checked_number
 from genai_metrics.recorder import Recorder
 
 _FREE: Rates = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+_Series = TypeVar("_Series", CallSeries, TenantSeries)
 
 Numbers = Callable[[str], float | None]
 """From an argument's name to its value, ``None`` when it was not given or is unusable."""
@@ -82,7 +84,7 @@ def record_unusual(given: LlmCall) -> None:
     duration, first = seconds("duration"), seconds("time_to_first_token")
     if duration is not None and first is not None and first > duration:
         recorder.fault("inconsistent_times", f"time_to_first_token={first} is after the end, duration={duration}")
-    from_cache = bool(given.cached)
+    from_cache = checked_flag(recorder, "cached", given.cached)
     failed = given.error_type is not None
     outcome = "cached" if from_cache else "error" if failed else "success"
 
@@ -96,7 +98,7 @@ def record_unusual(given: LlmCall) -> None:
         series.cost = recorder.block(LLM_COST, series.call.key, series.call)
     if first is not None and series.stream is None:
         series.stream = recorder.block(LLM_STREAM, series.call.key, series.call)
-    payer = None if given.tenant is None else _tenant_series(recorder, given.tenant, given.mode)
+    payer = None if given.tenant is None else _tenant_series(recorder, given.tenant, series.call.key[0], given.mode)
 
     add_call(series, payer, fresh, read, write, answer, reasoning, duration, first, rates)
 
@@ -112,7 +114,7 @@ def record_unusual(given: LlmCall) -> None:
             payer.totals.add(TENANT_ERRORS, 1.0)
     if retries := count("retries"):
         recorder.block(LLM_RETRY, (mode, provider, model, operation, given.retry_reason)).add(0, retries)
-    if given.estimated:
+    if checked_flag(recorder, "estimated", given.estimated):
         recorder.block(LLM_ESTIMATED, (provider, model)).add(0, 1.0)
 
 
@@ -150,28 +152,35 @@ def _call_series(recorder: Recorder, given: LlmCall, outcome: str) -> CallSeries
     """Make the series of a call, priced, and keep it for the hot path if its labels are clean and admitted."""
     raw = (given.mode, given.provider, given.model, given.operation)
     call = recorder.block(LLM_CALL, (*raw, outcome))
-    kept = (*raw, outcome == "cached")
-    if outcome != "error" and call.key == (*raw, outcome) and kept in calls:
-        return calls[kept]
-    provider, model = (text if isinstance(text, str) else UNKNOWN for text in (given.provider, given.model))
-    series = CallSeries(call, provider, model, from_cache=outcome == "cached")
-    if recorder.settings.pricing:
-        series.set_price(runtime.prices().resolve(None if provider == UNKNOWN else provider, model))
-        if series.price is None:
-            series.unpriced = recorder.block(LLM_UNPRICED, (provider, model))
-        else:
-            series.cost = recorder.block(LLM_COST, call.key, call)
+    kept = (*call.key[:4], outcome == "cached")
     # An error's series is found anew each time: errors need more than the hot path does anyway.
-    if outcome != "error" and call.key == (*raw, outcome) and recorder.is_settled(call):
-        calls[kept] = series
+    usual = outcome != "error" and is_unchanged(raw, call.key[:4])
+    if usual and kept in calls:
+        return calls[kept]
+    # As given, not as capped: a model beyond the cap has a price all the same.
+    provider, model = clean(given.provider)[0], clean(given.model)[0]
+    series = CallSeries(call, provider, model, from_cache=outcome == "cached")
+    final = series.find_price() if recorder.settings.pricing else True
+    if usual and final and recorder.is_settled():
+        _keep(recorder, calls, kept, series)
     return series
 
 
-def _tenant_series(recorder: Recorder, tenant: object, mode: object) -> TenantSeries:
-    raw = (tenant, mode)
-    requests_key = recorder.labels(TENANT_REQUESTS.labels, raw)
-    totals = recorder.block(TENANT_KIND, requests_key[:1])
-    series = TenantSeries(recorder.block(TENANT_REQUESTS, requests_key, totals), totals)
-    if requests_key == raw and recorder.is_settled(totals):
-        tenants[raw] = series
+def _tenant_series(recorder: Recorder, tenant: object, mode: str, given_mode: object) -> TenantSeries:
+    """Make the series of a tenant in a ``mode`` that is clean and admitted already; keep it likewise."""
+    totals = recorder.block(TENANT_KIND, (tenant,))
+    key = (totals.key[0], mode)
+    series = TenantSeries(recorder.block(TENANT_REQUESTS, key, totals), totals)
+    if is_unchanged((tenant, given_mode), key) and recorder.is_settled():
+        _keep(recorder, tenants, key, series)
     return series
+
+
+def _keep(
+    recorder: Recorder, found: dict[tuple[object, ...], _Series], key: tuple[object, ...], series: _Series
+) -> None:
+    """Have the hot path find ``series``, unless ``configure()`` has replaced the recorder meanwhile."""
+    found[key] = series
+    # Checked after storing: configure() installs the new recorder first and forgets what was found then.
+    if runtime.existing_recorder() is not recorder:
+        found.pop(key, None)

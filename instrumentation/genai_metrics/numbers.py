@@ -3,6 +3,7 @@
 Imports the standard library and the recorder.
 """
 
+from genai_metrics.labels import described
 from genai_metrics.recorder import Recorder
 
 LARGEST_COUNT = 10**12
@@ -24,5 +25,21 @@ def checked_number(recorder: Recorder, name: str, value: object, limit: float) -
         usable = -1.0
     if 0.0 <= usable < limit:
         return usable
-    recorder.fault("bad_number", f"{name}={value!r:.100} is not a number from 0 to below {limit:g}; left out")
+    recorder.fault("bad_number", f"{name}={described(value)} is not a number from 0 to below {limit:g}; left out")
     return None
+
+
+def checked_flag(recorder: Recorder, name: str, value: object) -> bool:
+    """Return ``value`` as true or false, ``None`` as false; text and what has no truth value count as ``bad_flag``.
+
+    Those are taken for false: "false" is true to Python, and a call wrongly taken for cached would hide its cost.
+    """
+    if value is None or value is False:
+        return False
+    try:
+        if not isinstance(value, str | bytes | bytearray):
+            return bool(value)
+    except Exception:  # whatever a foreign __bool__ raises
+        pass
+    recorder.fault("bad_flag", f"{name}={described(value)} is neither true nor false; taken for false")
+    return False

@@ -12,7 +12,7 @@ import time
 from genai_metrics.blockfile import BlockFileWriter
 from genai_metrics.blocks import Block, Key, private_values
 from genai_metrics.catalog import FAULT_REASONS, LABEL_OVERFLOW, RECORDER_FAULT, BlockKind
-from genai_metrics.labels import LabelCaps, clean
+from genai_metrics.labels import LabelCaps, clean, described
 from genai_metrics.settings import Settings
 
 logger = logging.getLogger("genai_metrics")
@@ -20,15 +20,20 @@ logger = logging.getLogger("genai_metrics")
 RETRY_SECONDS = 5.0
 """How long after a failure to get disk the recorder waits before it tries again."""
 
+_ALL = slice(None)  # made here: making one allocates, and may so run foreign finalizers
+
 
 class Recorder:
     """Blocks of this process under one set of settings.
 
     No method raises into the caller for what the environment does (no disk, no permission): such trouble is counted in
     ``genai_recorder_faults_total{reason}``, logged once a reason, and recording goes on in private memory.
+
+    ``earlier``: the recorder that this one replaces. Its blocks in private memory become this one's, and what threads
+    still record by way of it comes here, so that nothing is lost and no counter falls.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, earlier: "Recorder | None" = None) -> None:
         self.settings = settings
         self.service = clean(settings.service_name)[0]
         self._blocks: dict[tuple[str, Key], Block] = {}
@@ -36,10 +41,15 @@ class Recorder:
         self._lock = threading.RLock()
         self._logged: set[str] = set()
         self._writer: BlockFileWriter | None = None
+        self._former_writers: list[BlockFileWriter] = []
+        self._successor: Recorder | None = None
+        self._settling = False
         self._retry_at = 0.0
         self._caps = LabelCaps(settings.label_caps, self._count_overflow)
+        if earlier is not None:
+            self._take_over(earlier)
         if settings.metrics_dir is not None:
-            self._open_file()
+            self._settle()
         # Reserved at once: these must be countable when there is no disk left.
         for reason in FAULT_REASONS:
             self._raw_block(RECORDER_FAULT, (reason,))
@@ -59,13 +69,13 @@ class Recorder:
         for name, value in zip(names, values, strict=True):
             text, was_clean = clean(value)
             if not was_clean:
-                self.fault("bad_label", f"{name}={value!r:.100} is not a usable label value; recorded as {text!r:.100}")
+                self.fault("bad_label", f"{name}={described(value)} is not a usable label value; recorded as {text!r}")
             cleaned.append(self._caps.admit(name, text))
         return tuple(cleaned)
 
-    def is_settled(self, block: Block) -> bool:
-        """Whether the block lies where it belongs: one that waits for disk must be asked for at each call."""
-        return not self._waiting or (block.kind.name, block.key) not in self._waiting
+    def is_settled(self) -> bool:
+        """Whether all blocks lie where they belong: while some wait for disk, calls must come by to have them moved."""
+        return not self._waiting
 
     def blocks(self) -> list[Block]:
         """Return all blocks in the order in which they were made."""
@@ -77,22 +87,38 @@ class Recorder:
         self._raw_block(RECORDER_FAULT, (reason,)).add(0, 1.0)
         if reason not in self._logged:
             self._logged.add(reason)
-            logger.warning(
-                "%s (%s; counted in genai_recorder_faults_total, further ones are not logged)", message, reason
-            )
+            try:
+                logger.warning(
+                    "%s (%s; counted in genai_recorder_faults_total, further ones are not logged)", message, reason
+                )
+            except Exception:  # an application's own log handler or filter
+                pass
 
-    def absorb(self, other: "Recorder") -> None:
-        """Add what ``other`` recorded in private memory; nothing recorded before ``configure()`` is lost."""
-        if other._writer is None:
-            for block in other.blocks():
-                mine = self._raw_block(block.kind, block.key)
-                for slot, amount in enumerate(block.read()):
-                    mine.add(slot, amount)
+    def let_go(self) -> None:
+        """Give up the files' locks: in a forked child, which makes a recorder of its own, or when never used."""
+        for writer in self._writers():
+            writer.let_go()
 
-    def abandon_in_child(self) -> None:
-        """Let go of what a forked child must not hold; the child then makes a recorder of its own."""
-        if self._writer is not None:
-            self._writer.abandon_in_child()
+    def _writers(self) -> list[BlockFileWriter]:
+        return self._former_writers if self._writer is None else [*self._former_writers, self._writer]
+
+    def _take_over(self, earlier: "Recorder") -> None:
+        with earlier._lock:
+            self._former_writers = earlier._writers()
+            held = earlier._blocks if earlier._writer is None else earlier._waiting
+            for block in list(held.values()):
+                key = tuple(map(self._caps.admit, block.kind.labels, block.key))
+                if key == block.key:
+                    # The same object: it was shown under its value, and must not be born at zero again.
+                    self._blocks[block.kind.name, key] = block
+                    if self.settings.metrics_dir is not None:
+                        self._waiting[block.kind.name, key] = block
+                else:  # a cap is lower now
+                    mine = self._raw_block(block.kind, key)
+                    for slot, amount in enumerate(block.read()):
+                        mine.add(slot, amount)
+            earlier._waiting.clear()
+            earlier._successor = self
 
     def _count_overflow(self, label: str) -> None:
         self._raw_block(LABEL_OVERFLOW, (label,)).add(0, 1.0)
@@ -100,33 +126,41 @@ class Recorder:
     def _raw_block(self, kind: BlockKind, key: Key, beside: Block | None = None) -> Block:
         name = (kind.name, key)
         block = self._blocks.get(name)
-        if block is not None and not (self._waiting and name in self._waiting):
+        if block is not None and not self._waiting:
             return block
+        # Reentrant: a signal handler that records may come in between any two calls below.
         with self._lock:
             block = self._blocks.get(name)
+            if block is None and self._successor is not None:
+                return self._successor._raw_block(kind, key, beside)
             if block is None:
-                block = Block(kind, key, private_values(kind), beside.lock if beside else threading.Lock())
-                if self.settings.metrics_dir is not None:
-                    self._waiting[name] = block
-                self._blocks[name] = block
+                new = Block(kind, key, private_values(kind), beside.lock if beside else threading.Lock())
+                block = self._blocks.setdefault(name, new)
+                if block is new and self.settings.metrics_dir is not None:
+                    self._waiting[name] = new
             if self._waiting and time.monotonic() >= self._retry_at:
                 self._settle()
             return block
 
     def _settle(self) -> None:
         """Move blocks that wait in private memory into the file."""
+        if self._settling:  # interrupted by a signal handler: the writer is in the middle of something
+            return
+        self._settling = True
         try:
             if self._writer is None:
                 self._open_file()
             while self._waiting and self._writer is not None:
-                name, block = next(iter(self._waiting.items()))
-                values = self._writer.append(block.kind, block.key)
-                with block.lock:
-                    values[:] = block.values
-                    block.values = values
-                del self._waiting[name]
+                for name, block in list(self._waiting.items()):
+                    values = self._writer.append(block.kind, block.key)
+                    with block.lock:
+                        values[_ALL] = block.values
+                        block.values = values
+                        del self._waiting[name]
         except OSError as error:
             self._no_storage(error)
+        finally:
+            self._settling = False
 
     def _open_file(self) -> None:
         assert self.settings.metrics_dir is not None

@@ -7,6 +7,7 @@ the collector registered when the first recorder is made.
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from genai_metrics.catalog import DEFAULT_LABEL_CAPS
 from genai_metrics.exposition import BlockCollector
-from genai_metrics.pricing import PriceResolver
+from genai_metrics.pricing import Price, PriceResolver
 from genai_metrics.pricing import warm_up as load_price_data
 from genai_metrics.recorder import Recorder
 from genai_metrics.settings import Settings, from_environment
@@ -26,17 +27,26 @@ logger = logging.getLogger("genai_metrics")
 class _State:
     """What belongs together and is replaced as one in a forked child."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, registry: CollectorRegistry = REGISTRY) -> None:
         self.lock = threading.RLock()
+        self.registry = registry
         self.settings = settings
         self.recorder: Recorder | None = None
         self.prices: PriceResolver | None = None
+        self.known_prices: dict[tuple[str | None, str], Price | None] = {}
+        # Held while prices are looked up, which may import genai-prices, and while forking: a child that is forked in
+        # the middle of another thread's import waits for ever when it needs the same module.
+        self.price_lock = threading.RLock()
+        self.pricing_thread: int | None = None
 
 
 _state = _State()
 _caches: list[Callable[[], None]] = []
 _registries: list[CollectorRegistry] = []
 _fork_hook_set = False
+_NOT_KNOWN = Price(0.0, 0.0, 0.0, 0.0, 0.0)
+_KNOWN_PRICES = 1000
+_LONGEST_FORK_DELAY_SECONDS = 5.0
 
 
 def recorder() -> Recorder:
@@ -48,7 +58,11 @@ def recorder() -> Recorder:
         if _state.recorder is None:
             if _state.settings is None:
                 _state.settings = from_environment()
-            _install(Recorder(_state.settings), REGISTRY)
+            new = Recorder(_state.settings)
+            if existing_recorder() is None:
+                _install(new)
+            else:  # a signal handler that records was faster
+                new.let_go()
         assert _state.recorder is not None
         return _state.recorder
 
@@ -64,6 +78,30 @@ def prices() -> PriceResolver:
         current = recorder()
         _state.prices = PriceResolver(current.settings.price_file, on_fault=current.fault)
     return _state.prices
+
+
+def price_of(provider: str | None, model: str) -> tuple[Price | None, bool]:
+    """Return the price of a model now (``None``: unknown), and whether that answer may be kept until it expires.
+
+    Remembers what it found: looking up takes up to a millisecond, and the first one 0.3 s.
+    """
+    state = _state
+    known = state.known_prices.get((provider, model), _NOT_KNOWN)
+    if known is None or (known is not _NOT_KNOWN and (known.expires_at is None or time.time() < known.expires_at)):
+        return known, True
+    if state.pricing_thread == threading.get_ident():
+        # A signal handler interrupts its own thread's look-up, perhaps an import that is half done.
+        return None, False
+    with state.price_lock:
+        state.pricing_thread = threading.get_ident()
+        try:
+            price = prices().resolve(provider, model)
+        finally:
+            state.pricing_thread = None
+    if len(state.known_prices) >= _KNOWN_PRICES:
+        state.known_prices.clear()
+    state.known_prices[provider, model] = price
+    return price, True
 
 
 def on_new_recorder(forget: Callable[[], None]) -> None:
@@ -91,7 +129,8 @@ def configure(
     ``label_caps``: largest number of distinct values for some labels, e.g. ``{"tenant": 100}``; at least 1.
     ``price_file``: YAML file with your own prices (``GENAI_PRICE_FILE``). A file that cannot be used is logged and
     counted as a fault, and never stops the application.
-    ``pricing``: ``False`` records no cost at all.
+    ``pricing``: ``False`` looks up no prices; only cost and rates given in a call count.
+    ``registry``: where the collector goes; used only without a metrics directory.
 
     Raises ``ValueError`` for an unknown label or a cap below 1. Thread-safe.
     """
@@ -112,15 +151,14 @@ def configure(
     with _state.lock:
         earlier = _state.recorder
         _state.settings = settings
-        new = Recorder(settings)
-        if earlier is not None:
-            new.absorb(earlier)
-        _install(new, registry)
+        _state.registry = registry
+        _install(Recorder(settings, earlier))
 
 
 def warm_up() -> None:
     """Load the price table now (about 0.3 s, once), so that the first recorded call does not wait for it."""
-    load_price_data()
+    with _state.price_lock:
+        load_price_data()
 
 
 def internal_fault(error: Exception) -> None:
@@ -128,20 +166,21 @@ def internal_fault(error: Exception) -> None:
     try:
         recorder().fault("internal", f"cannot record: {type(error).__name__}: {error}")
     except Exception:  # nothing is left to count it with
-        logger.debug("cannot count an internal fault", exc_info=True)
+        pass
 
 
-def _install(new: Recorder, registry: CollectorRegistry) -> None:
+def _install(new: Recorder) -> None:
     global _fork_hook_set
     _state.recorder = new
     _state.prices = None
+    _state.known_prices = {}
     for forget in _caches:
         forget()
     if not _fork_hook_set and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_start_afresh)
+        os.register_at_fork(before=_await_pricing, after_in_parent=_release_pricing, after_in_child=_start_afresh)
         _fork_hook_set = True
-    if new.settings.metrics_dir is None and registry not in _registries:
-        _register(registry)
+    if new.settings.metrics_dir is None and _state.registry not in _registries:
+        _register(_state.registry)
 
 
 def _register(registry: CollectorRegistry) -> None:
@@ -152,13 +191,25 @@ def _register(registry: CollectorRegistry) -> None:
     _registries.append(registry)
 
 
+def _await_pricing() -> None:
+    """Before a fork: wait until no other thread looks up prices; not for ever, whatever that thread does."""
+    _state.price_lock.acquire(timeout=_LONGEST_FORK_DELAY_SECONDS)
+
+
+def _release_pricing() -> None:
+    try:
+        _state.price_lock.release()
+    except RuntimeError:  # not ours: the wait was too long
+        pass
+
+
 def _start_afresh() -> None:
     """In a forked child: forget the parent's blocks; the child's first record makes its own file."""
     global _state
     parent = _state
     # A thread of the parent may have held the lock at the fork; the child has no such thread to release it.
-    _state = _State(parent.settings)
+    _state = _State(parent.settings, parent.registry)
     for forget in _caches:
         forget()
     if parent.recorder is not None:
-        parent.recorder.abandon_in_child()
+        parent.recorder.let_go()

@@ -20,7 +20,7 @@ class Settings:
 
     ``metrics_dir``: where the process keeps its file for the exporter; ``None`` keeps everything in private memory,
     served by a collector on the prometheus_client registry. ``label_caps``: largest number of distinct values by label,
-    for every label of the catalogue. ``pricing``: ``False`` records no cost and counts no call as unpriced.
+    for every label of the catalogue. ``pricing``: ``False`` looks up no prices and counts no call as unpriced.
     """
 
     metrics_dir: Path | None = None

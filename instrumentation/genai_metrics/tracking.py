@@ -139,7 +139,10 @@ def track_llm_call(
             )
         )
     except Exception as error:
-        runtime.internal_fault(error)
+        try:
+            runtime.internal_fault(error)
+        except RecursionError:  # the caller has used up the stack: not even this call can begin
+            pass
 
 
 def track_llm_fallback(*, from_model: str, to_model: str, reason: str = "unspecified") -> None:

@@ -4,10 +4,10 @@ They render this process's own blocks, then whatever else is in the prometheus_c
 asyncio loop is never held up for long, whatever the number of series. Imports runtime, exposition, prometheus_client.
 """
 
-import asyncio
 import logging
+import types
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, MutableMapping
 from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry, Metric
@@ -70,7 +70,7 @@ def asgi_app(
             if chunk:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             # Servers' send() need not give way to other tasks.
-            await asyncio.sleep(0)
+            await _give_way()
         await send({"type": "http.response.body", "body": b""})
 
     return app
@@ -198,6 +198,12 @@ def _gzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
         yield packer.compress(chunk)
     yield packer.flush()
+
+
+@types.coroutine
+def _give_way() -> Generator[None, None, None]:
+    """Let other tasks run: ``asyncio.sleep(0)``, without the 13 ms that importing asyncio takes."""
+    yield
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -55,6 +55,7 @@ EXPORTER_METRICS = (
 FAULT_REASONS = (
     "bad_label",  # a label value that is not text, or that had to be shortened or cleaned
     "bad_number",  # not a number, negative, NaN, infinite or absurdly large; the number was left out
+    "bad_flag",  # neither true nor false; taken for false
     "inconsistent_tokens",  # cached and cache-write tokens exceed the input, or reasoning tokens the output
     "inconsistent_times",  # the first token came after the end of the call
     "incomplete_rates",  # one of two per-1k rates given although both kinds of tokens were used
