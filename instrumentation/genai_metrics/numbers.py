@@ -30,15 +30,14 @@ def checked_number(recorder: Recorder, name: str, value: object, limit: float) -
 
 
 def checked_flag(recorder: Recorder, name: str, value: object) -> bool:
-    """Return ``value`` as true or false, ``None`` as false; text and what has no truth value count as ``bad_flag``.
+    """Return whether ``value`` is true; text that is not empty and what has no truth value count as ``bad_flag``.
 
     Those are taken for false: "false" is true to Python, and a call wrongly taken for cached would hide its cost.
     """
-    if value is None or value is False:
-        return False
     try:
-        if not isinstance(value, str | bytes | bytearray):
-            return bool(value)
+        truth = bool(value)
+        if not truth or not isinstance(value, str | bytes | bytearray):
+            return truth
     except Exception:  # whatever a foreign __bool__ raises
         pass
     recorder.fault("bad_flag", f"{name}={described(value)} is neither true nor false; taken for false")

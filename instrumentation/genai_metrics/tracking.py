@@ -95,7 +95,7 @@ def track_llm_call(
             and checked.__class__ is float
             and error_type is None
             and cost_usd is None
-            and not retries
+            and retries == 0
             and not estimated
         ):
             add_call(

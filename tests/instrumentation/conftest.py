@@ -1,7 +1,6 @@
 """A recorder, a registry and a metrics directory of its own for each test; and readers of what was recorded."""
 
 import gc
-import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -141,10 +140,3 @@ def metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Metrics
     yield own
     forget_everything()
     gc.collect()  # mapped files of 64 MiB each
-
-
-@pytest.fixture
-def warnings_logged(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """Records logged by the package, as they come."""
-    caplog.set_level(logging.DEBUG, logger="genai_metrics")
-    return caplog.records
