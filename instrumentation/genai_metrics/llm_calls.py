@@ -4,12 +4,13 @@ The hot path behind ``tracking``. Every call ends in ``add_call``, the well-form
 ``llm_unusual``.
 """
 
-import threading
 import time
 from bisect import bisect_left
+from contextlib import nullcontext
+from typing import Any
 
 from genai_metrics import runtime
-from genai_metrics.blocks import Block
+from genai_metrics.blocks import ATOMIC, Block
 from genai_metrics.catalog import (
     CALL_SECONDS,
     FIRST_TOKEN_SECONDS,
@@ -48,7 +49,7 @@ TENANT_ERRORS = TENANT.offset("genai_tenant_errors_total")
 
 
 class CallSeries:
-    """The blocks that a call with one label tuple updates, under one lock, and its price.
+    """The blocks that a call with one label tuple updates, and its price.
 
     ``stream`` and ``cost`` are made when first needed, so that a model that never streams has no empty histograms.
     ``rates`` hold for calls of up to ``flat_up_to`` input tokens; beyond, and where prices depend on the time,
@@ -60,7 +61,6 @@ class CallSeries:
         "cost",
         "flat_up_to",
         "from_cache",
-        "lock",
         "model",
         "price",
         "provider",
@@ -71,7 +71,6 @@ class CallSeries:
 
     def __init__(self, call: Block, provider: str, model: str, *, from_cache: bool) -> None:
         self.call = call
-        self.lock: threading.Lock = call.lock
         self.stream: Block | None = None
         self.cost: Block | None = None
         self.unpriced: Block | None = None
@@ -97,7 +96,7 @@ class CallSeries:
         self.rates: Rates | None = None
         self.flat_up_to = float("inf")
         if price is not None:
-            self.rates = price_rates(price)
+            self.rates = price.rates
             if price.expires_at is not None:
                 self.flat_up_to = -1.0
             elif price.tiers:
@@ -107,18 +106,17 @@ class CallSeries:
         """Return the rates of a call of ``input_tokens``, resolving the price again when its time is over."""
         if self.price is not None and self.price.expires_at is not None and time.time() >= self.price.expires_at:
             self.find_price()
-        return None if self.price is None else price_rates(self.price.for_input(input_tokens))
+        return None if self.price is None else self.price.for_input(input_tokens).rates
 
 
 class TenantSeries:
-    """The blocks that a call of one tenant in one mode updates, under one lock."""
+    """The blocks that a call of one tenant in one mode updates."""
 
-    __slots__ = ("lock", "requests", "totals")
+    __slots__ = ("requests", "totals")
 
     def __init__(self, requests: Block, totals: Block) -> None:
         self.requests = requests
         self.totals = totals
-        self.lock = totals.lock
 
 
 calls: dict[tuple[object, ...], CallSeries] = {}
@@ -129,12 +127,7 @@ runtime.on_new_recorder(calls.clear)
 runtime.on_new_recorder(tenants.clear)
 
 
-def price_rates(price: Price) -> Rates:
-    """Return a price as the tuple that ``add_call`` takes."""
-    return (price.input, price.cache_read, price.cache_write, price.output, price.reasoning, price.request)
-
-
-def add_call(
+def add_step(
     series: CallSeries,
     payer: TenantSeries | None,
     fresh: float,
@@ -146,16 +139,11 @@ def add_call(
     first: float | None,
     rates: Rates | None,
 ) -> None:
-    """Add one call whose numbers are checked ints and floats.
+    """Add one call whose numbers are checked: exactly floats, finite and not negative.
 
     ``fresh``, ``read``, ``write``: disjoint parts of the input tokens; ``answer``, ``reasoning``: of the output tokens;
     times in seconds. The series has a stream block when ``first`` is given, a cost block when ``rates`` are.
     """
-    # All calls before the locks; see the rules in ``blocks``.
-    parts = read or write or reasoning
-    if parts:
-        # Exact floats: a subclass may bring an addition of its own, which must not run under the lock.
-        read, write, reasoning = 0.0 + read, 0.0 + write, 0.0 + reasoning
     bucket = 0 if duration is None else _DURATION + bisect_left(CALL_SECONDS, duration)
     output = answer + reasoning
     token_bucket = 0
@@ -181,47 +169,63 @@ def add_call(
     else:
         billed_input, billed_output = fresh + read + write, output
 
-    with series.lock:
-        values = series.call.values
-        values[0] += 1.0
-        if bucket:
-            values[bucket] += 1.0
-            values[_DURATION_SUM] += duration  # type: ignore[operator]  # no bucket without a duration
-        if not from_cache:
-            values[_INPUT] += billed_input
-            values[_OUTPUT] += billed_output
-            if parts:
-                values[_READ] += read
-                values[_WRITE] += write
-                values[_REASONING] += reasoning
-        if first is not None:
-            values = series.stream.values  # type: ignore[union-attr]  # see the docstring
-            values[first_bucket] += 1.0
-            values[_FIRST_SUM] += first
-            if token_bucket:
-                values[token_bucket] += 1.0
-                values[_PER_TOKEN_SUM] += per_token
-        if rates is not None:
-            values = series.cost.values  # type: ignore[union-attr]  # see the docstring
-            if from_cache:
-                values[SAVED_BY_RESPONSE_CACHE] += saved
-            else:
-                values[_COST_INPUT] += input_cost
-                values[_COST_OUTPUT] += output_cost
-                if parts:
-                    values[_COST_READ] += read_cost
-                    values[_SAVED_BY_PROMPT_CACHE] += saved
-                    values[_COST_WRITE] += write_cost
+    # One step from here to the last addition, without any call; see the rule in ``blocks``.
+    values = series.call.values
+    values[0] += 1.0
+    if bucket:
+        values[bucket] += 1.0
+        values[_DURATION_SUM] += duration  # type: ignore[operator]  # no bucket without a duration
+    if not from_cache:
+        values[_INPUT] += billed_input
+        values[_OUTPUT] += billed_output
+        if read:
+            values[_READ] += read
+        if write:
+            values[_WRITE] += write
+        if reasoning:
+            values[_REASONING] += reasoning
+    if first is not None:
+        values = series.stream.values  # type: ignore[union-attr]  # see the docstring
+        values[first_bucket] += 1.0
+        values[_FIRST_SUM] += first
+        if token_bucket:
+            values[token_bucket] += 1.0
+            values[_PER_TOKEN_SUM] += per_token
+    if rates is not None:
+        values = series.cost.values  # type: ignore[union-attr]  # see the docstring
+        if from_cache:
+            values[SAVED_BY_RESPONSE_CACHE] += saved
+        else:
+            values[_COST_INPUT] += input_cost
+            values[_COST_OUTPUT] += output_cost
+            if read:
+                values[_COST_READ] += read_cost
+                values[_SAVED_BY_PROMPT_CACHE] += saved
+            if write:
+                values[_COST_WRITE] += write_cost
 
     if payer is not None:
-        requests, totals = payer.requests, payer.totals
-        with payer.lock:
-            requests.values[0] += 1.0
-            values = totals.values
-            values[_TENANT_INPUT] += billed_input
-            values[_TENANT_OUTPUT] += billed_output
-            values[TENANT_COST] += total
+        payer.requests.values[0] += 1.0
+        values = payer.totals.values
+        values[_TENANT_INPUT] += billed_input
+        values[_TENANT_OUTPUT] += billed_output
+        values[TENANT_COST] += total
+        if saved:
             values[TENANT_SAVED] += saved
 
     if rates is None and series.unpriced is not None and billed_input + billed_output > 0.0:
         series.unpriced.add(0, 1.0)
+
+
+def add_under_locks(series: CallSeries, payer: TenantSeries | None, *numbers: Any) -> None:
+    """Do as ``add_step`` where the interpreter does not make it one step: under the locks of the blocks."""
+    with series.call.lock or nullcontext():
+        if payer is None:
+            add_step(series, None, *numbers)
+        else:  # always in this order: call, then tenant
+            with payer.totals.lock or nullcontext():
+                add_step(series, payer, *numbers)
+
+
+add_call = add_step if ATOMIC else add_under_locks
+"""Add one call; what ``add_step`` says."""

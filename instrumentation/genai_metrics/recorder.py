@@ -20,8 +20,6 @@ logger = logging.getLogger("genai_metrics")
 RETRY_SECONDS = 5.0
 """How long after a failure to get disk the recorder waits before it tries again."""
 
-_ALL = slice(None)  # made here: making one allocates, and may so run foreign finalizers
-
 
 class Recorder:
     """Blocks of this process under one set of settings.
@@ -36,8 +34,8 @@ class Recorder:
     def __init__(self, settings: Settings, earlier: "Recorder | None" = None) -> None:
         self.settings = settings
         self.service = clean(settings.service_name)[0]
-        self._blocks: dict[tuple[str, Key], Block] = {}
-        self._waiting: dict[tuple[str, Key], Block] = {}
+        self._blocks: dict[BlockKind, dict[Key, Block]] = {}
+        self._waiting: dict[tuple[BlockKind, Key], Block] = {}
         self._lock = threading.RLock()
         self._logged: set[str] = set()
         self._writer: BlockFileWriter | None = None
@@ -59,9 +57,10 @@ class Recorder:
     def block(self, kind: BlockKind, key: tuple[object, ...], beside: Block | None = None) -> Block:
         """Return the block of ``kind`` for label values as the user gave them, cleaned and capped.
 
-        ``beside``: a block that the same call updates; a new block shares its lock.
+        ``beside``: a block that the same call updates; its own key is clean already.
         """
-        return self._raw_block(kind, self.labels(kind.labels, key), beside)
+        clean_key = beside.key if beside is not None and key is beside.key else self.labels(kind.labels, key)
+        return self._raw_block(kind, clean_key, beside)
 
     def labels(self, names: tuple[str, ...], values: tuple[object, ...]) -> Key:
         """Clean and cap label values; what had to be changed is counted as a fault."""
@@ -78,9 +77,9 @@ class Recorder:
         return not self._waiting
 
     def blocks(self) -> list[Block]:
-        """Return all blocks in the order in which they were made."""
+        """Return all blocks, kind by kind, each kind's in the order in which they were made."""
         with self._lock:
-            return list(self._blocks.values())
+            return [block for of_kind in list(self._blocks.values()) for block in list(of_kind.values())]
 
     def fault(self, reason: str, message: str) -> None:
         """Count an own fault or bad input under one of ``FAULT_REASONS`` and log the first of each reason."""
@@ -105,14 +104,14 @@ class Recorder:
     def _take_over(self, earlier: "Recorder") -> None:
         with earlier._lock:
             self._former_writers = earlier._writers()
-            held = earlier._blocks if earlier._writer is None else earlier._waiting
-            for block in list(held.values()):
+            held = earlier.blocks() if earlier._writer is None else list(earlier._waiting.values())
+            for block in held:
                 key = tuple(map(self._caps.admit, block.kind.labels, block.key))
                 if key == block.key:
                     # The same object: it was shown under its value, and must not be born at zero again.
-                    self._blocks[block.kind.name, key] = block
+                    self._blocks.setdefault(block.kind, {})[key] = block
                     if self.settings.metrics_dir is not None:
-                        self._waiting[block.kind.name, key] = block
+                        self._waiting[block.kind, key] = block
                 else:  # a cap is lower now
                     mine = self._raw_block(block.kind, key)
                     for slot, amount in enumerate(block.read()):
@@ -124,20 +123,22 @@ class Recorder:
         self._raw_block(LABEL_OVERFLOW, (label,)).add(0, 1.0)
 
     def _raw_block(self, kind: BlockKind, key: Key, beside: Block | None = None) -> Block:
-        name = (kind.name, key)
-        block = self._blocks.get(name)
+        of_kind = self._blocks.get(kind)
+        if of_kind is None:
+            of_kind = self._blocks.setdefault(kind, {})
+        block = of_kind.get(key)
         if block is not None and not self._waiting:
             return block
         # Reentrant: a signal handler that records may come in between any two calls below.
         with self._lock:
-            block = self._blocks.get(name)
+            block = of_kind.get(key)
             if block is None and self._successor is not None:
                 return self._successor._raw_block(kind, key, beside)
             if block is None:
-                new = Block(kind, key, private_values(kind), beside.lock if beside else threading.Lock())
-                block = self._blocks.setdefault(name, new)
+                new = Block(kind, key, private_values(kind), beside)
+                block = of_kind.setdefault(key, new)
                 if block is new and self.settings.metrics_dir is not None:
-                    self._waiting[name] = new
+                    self._waiting[kind, key] = new
             if self._waiting and time.monotonic() >= self._retry_at:
                 self._settle()
             return block
@@ -153,10 +154,8 @@ class Recorder:
             while self._waiting and self._writer is not None:
                 for name, block in list(self._waiting.items()):
                     values = self._writer.append(block.kind, block.key)
-                    with block.lock:
-                        values[_ALL] = block.values
-                        block.values = values
-                        del self._waiting[name]
+                    block.move(values)
+                    del self._waiting[name]
         except OSError as error:
             self._no_storage(error)
         finally:

@@ -66,50 +66,51 @@ def track_llm_call(
             # Dividing refuses a missing one (TypeError), and what comes out wrong is refused below.
             r_in, r_out = cost_per_1k_input / 1000.0, cost_per_1k_output / 1000.0  # type: ignore[operator]
             rates = (r_in, r_in, r_in, r_out, r_out, 0.0)
-            usual = call.cost is not None and 0.0 <= r_in < LARGEST_COUNT and 0.0 <= r_out < LARGEST_COUNT
+            usual = (
+                call.cost is not None
+                and r_in.__class__ is float is r_out.__class__
+                and 0.0 <= r_in < LARGEST_COUNT
+                and 0.0 <= r_out < LARGEST_COUNT
+            )
         else:
             rates = call.rates if input_tokens <= call.flat_up_to else call.rates_for(input_tokens)
             usual = True
-        # Input outside the prompt cache, output outside reasoning. ``checked`` is a float only if all numbers are ints
-        # and floats: nothing else may reach the arithmetic under the lock. (Ints first: CPython specialises that.)
-        fresh = 0.0 + (input_tokens - cached_input_tokens - cache_write_tokens)
-        answer = 0.0 + (output_tokens - reasoning_tokens)
-        checked = fresh + answer
+        # What reaches the additions is exactly a float: a subclass may bring an addition of its own.
+        fresh, answer = 0.0 + input_tokens, 0.0 + output_tokens
+        read = write = reasoning = 0.0
+        if cached_input_tokens:
+            read = 0.0 + cached_input_tokens
+            usual = usual and read.__class__ is float and read >= 0.0
+            fresh -= read
+        if cache_write_tokens:
+            write = 0.0 + cache_write_tokens
+            usual = usual and write.__class__ is float and write >= 0.0
+            fresh -= write
+        if reasoning_tokens:
+            reasoning = 0.0 + reasoning_tokens
+            usual = usual and reasoning.__class__ is float and reasoning >= 0.0
+            answer -= reasoning
         if duration is not None:
-            checked += duration
-            usual = usual and 0.0 <= duration < LARGEST_SECONDS
+            usual = usual and duration.__class__ is float and 0.0 <= duration < LARGEST_SECONDS
         if time_to_first_token is not None:
-            checked += time_to_first_token
             usual = (
                 usual
+                and time_to_first_token.__class__ is float
                 and 0.0 <= time_to_first_token < LARGEST_SECONDS
                 and call.stream is not None
                 and (duration is None or time_to_first_token <= duration)
             )
         if (
             usual
+            and fresh.__class__ is float is answer.__class__
             and fresh >= 0.0 <= answer
-            and cached_input_tokens >= 0 <= cache_write_tokens
-            and reasoning_tokens >= 0
             and input_tokens + output_tokens < LARGEST_COUNT
-            and checked.__class__ is float
             and error_type is None
             and cost_usd is None
             and retries == 0
             and not estimated
         ):
-            add_call(
-                call,
-                payer,
-                fresh,
-                cached_input_tokens,
-                cache_write_tokens,
-                answer,
-                reasoning_tokens,
-                duration,
-                time_to_first_token,
-                rates,
-            )
+            add_call(call, payer, fresh, read, write, answer, reasoning, duration, time_to_first_token, rates)
             return
     except Exception:
         pass  # a label tuple not met before, or an argument of the wrong type: looked at below
