@@ -64,7 +64,7 @@ class ShownRecord:
         records, end = _parse(data)
         self.complete = end == len(data) or _is_torn(data[end:])
         if not self.complete:
-            logger.error("%s is damaged from byte %d on: taking all series found for shown before", self._path, end)
+            logger.error("%s is damaged from byte %d on: all series found now count as shown before", self._path, end)
         elif end < len(data):
             logger.warning("%s: dropped %d bytes that a crash left incomplete", self._path, len(data) - end)
             try:

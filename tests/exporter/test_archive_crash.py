@@ -188,8 +188,10 @@ class Server:
         """One fresh directory for each crash point, each with one living process beside the dead."""
         template = self.template()
         expected = fresh(self.with_living(template, 0), 0)
-        names = self.crash(self.with_living(template, 0), 0)
+        survived = self.with_living(template, 0)
+        names = self.crash(survived, 0)
         assert names is not None
+        self.check(survived, expected, "after the last call")
         points = [(at, False) for at in range(1, len(names) + 1)]
         points += [(at, True) for at, name in enumerate(names, 1) if name == "write"]
         for at, halfway in points:
