@@ -22,6 +22,7 @@ from genai_metrics.catalog import (
     TENANT,
 )
 from genai_metrics.labels import UNKNOWN
+from genai_metrics.numbers import LARGEST_COUNT
 from genai_metrics.pricing import Price
 
 Rates = tuple[float, float, float, float, float, float]
@@ -94,11 +95,11 @@ class CallSeries:
         """Take over a resolved price; ``None`` is an unknown one."""
         self.price = price
         self.rates: Rates | None = None
-        self.flat_up_to = float("inf")
+        self.flat_up_to = LARGEST_COUNT
         if price is not None:
             self.rates = price.rates
             if price.expires_at is not None:
-                self.flat_up_to = -1.0
+                self.flat_up_to = -1
             elif price.tiers:
                 self.flat_up_to = price.tiers[0][0]
 
@@ -139,7 +140,7 @@ def add_step(
     first: float | None,
     rates: Rates | None,
 ) -> None:
-    """Add one call whose numbers are checked: exactly floats, finite and not negative.
+    """Add one call whose numbers are checked: exactly ints or floats, finite and not negative.
 
     ``fresh``, ``read``, ``write``: disjoint parts of the input tokens; ``answer``, ``reasoning``: of the output tokens;
     times in seconds. The series has a stream block when ``first`` is given, a cost block when ``rates`` are.
@@ -149,8 +150,8 @@ def add_step(
     token_bucket = 0
     if first is not None:
         first_bucket = _FIRST + bisect_left(FIRST_TOKEN_SECONDS, first)
-        if duration is not None and output > 1.0 and first <= duration:
-            per_token = (duration - first) / (output - 1.0)
+        if duration is not None and output > 1 and first <= duration:
+            per_token = (duration - first) / (output - 1)
             token_bucket = _PER_TOKEN + bisect_left(OUTPUT_TOKEN_SECONDS, per_token)
     total = saved = 0.0
     if rates is not None:

@@ -153,8 +153,9 @@ class Recorder:
                 self._open_file()
             while self._waiting and self._writer is not None:
                 for name, block in list(self._waiting.items()):
-                    values = self._writer.append(block.kind, block.key)
-                    block.move(values)
+                    # Moved already when a signal handler raised before it could be deleted here.
+                    if isinstance(block.values.obj, bytearray):
+                        block.move(self._writer.append(block.kind, block.key))
                     del self._waiting[name]
         except OSError as error:
             self._no_storage(error)

@@ -14,6 +14,9 @@ from genai_metrics.llm_calls import Rates, add_call, calls, tenants
 from genai_metrics.llm_unusual import LlmCall, record_unusual
 from genai_metrics.numbers import LARGEST_COUNT, LARGEST_SECONDS
 
+_INT: object = int
+_FLOAT: object = float
+
 
 def track_llm_call(
     *,
@@ -75,42 +78,44 @@ def track_llm_call(
         else:
             rates = call.rates if input_tokens <= call.flat_up_to else call.rates_for(input_tokens)
             usual = True
-        # What reaches the additions is exactly a float: a subclass may bring an addition of its own.
-        fresh, answer = 0.0 + input_tokens, 0.0 + output_tokens
-        read = write = reasoning = 0.0
-        if cached_input_tokens:
-            read = 0.0 + cached_input_tokens
-            usual = usual and read.__class__ is float and read >= 0.0
-            fresh -= read
-        if cache_write_tokens:
-            write = 0.0 + cache_write_tokens
-            usual = usual and write.__class__ is float and write >= 0.0
-            fresh -= write
-        if reasoning_tokens:
-            reasoning = 0.0 + reasoning_tokens
-            usual = usual and reasoning.__class__ is float and reasoning >= 0.0
-            answer -= reasoning
-        if duration is not None:
-            usual = usual and duration.__class__ is float and 0.0 <= duration < LARGEST_SECONDS
-        if time_to_first_token is not None:
-            usual = (
-                usual
-                and time_to_first_token.__class__ is float
-                and 0.0 <= time_to_first_token < LARGEST_SECONDS
-                and call.stream is not None
-                and (duration is None or time_to_first_token <= duration)
-            )
+        # Input outside the prompt cache, output outside reasoning.
+        fresh = input_tokens - cached_input_tokens - cache_write_tokens
+        answer = output_tokens - reasoning_tokens
+        # Exactly ints and floats: anything else, their subclasses too, may bring an addition of its own.
         if (
             usual
-            and fresh.__class__ is float is answer.__class__
-            and fresh >= 0.0 <= answer
+            and _INT is input_tokens.__class__ is output_tokens.__class__ is cached_input_tokens.__class__
+            and _INT is cache_write_tokens.__class__ is reasoning_tokens.__class__
+            and fresh >= 0 <= answer
+            and cached_input_tokens >= 0 <= cache_write_tokens
+            and reasoning_tokens >= 0
             and input_tokens + output_tokens < LARGEST_COUNT
+            and (duration is None or (duration.__class__ is _FLOAT and 0.0 <= duration < LARGEST_SECONDS))
+            and (
+                time_to_first_token is None
+                or (
+                    call.stream is not None
+                    and time_to_first_token.__class__ is _FLOAT
+                    and 0.0 <= time_to_first_token <= (LARGEST_SECONDS if duration is None else duration)
+                )
+            )
             and error_type is None
             and cost_usd is None
             and retries == 0
             and not estimated
         ):
-            add_call(call, payer, fresh, read, write, answer, reasoning, duration, time_to_first_token, rates)
+            add_call(
+                call,
+                payer,
+                fresh,
+                cached_input_tokens,
+                cache_write_tokens,
+                answer,
+                reasoning_tokens,
+                duration,
+                time_to_first_token,
+                rates,
+            )
             return
     except Exception:
         pass  # a label tuple not met before, or an argument of the wrong type: looked at below
