@@ -135,10 +135,15 @@ class Recorder:
             if block is None and self._successor is not None:
                 return self._successor._raw_block(kind, key, beside)
             if block is None:
+                name, in_file = (kind, key), self.settings.metrics_dir is not None
                 new = Block(kind, key, private_values(kind), beside)
-                block = of_kind.setdefault(key, new)
-                if block is new and self.settings.metrics_dir is not None:
-                    self._waiting[kind, key] = new
+                # One step, like all that has no call in it: a handler has made the same block before it or finds this
+                # one, and no exception from a handler leaves a block that nobody moves into the file.
+                if key not in of_kind:
+                    of_kind[key] = new
+                    if in_file:
+                        self._waiting[name] = new
+                block = of_kind[key]
             if self._waiting and time.monotonic() >= self._retry_at:
                 self._settle()
             return block

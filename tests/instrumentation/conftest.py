@@ -2,7 +2,11 @@
 
 import gc
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,7 +63,8 @@ def read_file(path: Path) -> tuple[Header, dict[tuple[str, tuple[str, ...]], lis
     for block in parse_blocks(data, header.size, header.used):
         values = memoryview(data)[block.offset : block.offset + 8 * block.slots].cast("d").tolist()
         name = kinds[block.layout_id].name, decode_key(block.key)
-        assert name not in blocks, f"{name} is twice in {path.name}"
+        # An interrupted process may have left an empty one before.
+        assert not any(blocks.get(name, ())), f"{name} is twice in {path.name}"
         blocks[name] = values  # type: ignore[assignment]  # typeshed: ints, whatever the format
     return header, blocks
 
@@ -83,6 +88,10 @@ class Metrics:
         settings.setdefault("registry", self.registry)
         settings.setdefault("price_file", self.price_file)
         genai_metrics.configure(service_name=settings.pop("service_name", "tests"), **settings)
+
+    def restart(self) -> None:
+        """Forget everything, as in a process that has just started."""
+        forget_everything()
 
     def value(self, name: str, **labels: str) -> float:
         """Sum of matching series in this process's recorder, wherever they lie."""
@@ -140,3 +149,30 @@ def metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Metrics
     yield own
     forget_everything()
     gc.collect()  # mapped files of 64 MiB each
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> Callable[..., str]:
+    """Run Python source in a process of its own, killed after ``timeout`` seconds with all that it forked."""
+
+    def run(source: str, *arguments: str, timeout: float = 120, environment: dict[str, str] | None = None) -> str:
+        script = tmp_path / "script.py"
+        script.write_text(textwrap.dedent(source))
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", str(script), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, **(environment or {})},
+        )
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            out, err = process.communicate()
+            pytest.fail(f"hung for {timeout} s; printed {out!r}; {err}")
+        assert process.returncode == 0, err
+        return out
+
+    return run
