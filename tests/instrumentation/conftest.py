@@ -100,17 +100,13 @@ class Metrics:
 
     def stored(self, name: str, **labels: str) -> float:
         """Sum of matching series over all files of the directory."""
+        return sum(self.stored_in(path, name, **labels) for path in self.files())
+
+    def stored_in(self, path: Path, name: str, **labels: str) -> float:
+        """Sum of matching series in one file."""
         kinds = {kind.name: kind for kind in BLOCK_KINDS}
-        return total(
-            (
-                s
-                for path in self.files()
-                for (kind, key), v in read_file(path)[1].items()
-                for s in samples(kinds[kind], key, v)
-            ),
-            name,
-            labels,
-        )
+        blocks = read_file(path)[1].items()
+        return total((s for (kind, key), values in blocks for s in samples(kinds[kind], key, values)), name, labels)
 
     def files(self) -> list[Path]:
         """The block files of the directory."""
