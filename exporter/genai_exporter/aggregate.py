@@ -37,13 +37,15 @@ class Scrape:
     """What one reading of the directory found.
 
     ``series``: sample lines of applications. ``files``: number of files by state (``live``, ``dead``, ``folded``,
-    ``rejected``, ``partial``). ``processes``: living processes by service. ``merged``: by (service, label), distinct
+    ``rejected``, ``partial``). ``processes``: living processes by service. ``started``: by service, Unix time at which
+    the oldest of them began to record; services without any are missing. ``merged``: by (service, label), distinct
     label values that were merged into ``__other__`` because the cap over all processes was reached.
     """
 
     series: int
     files: Mapping[str, int]
     processes: Mapping[str, int]
+    started: Mapping[str, float]
     merged: Mapping[tuple[str, str], int]
     _rows: Mapping[BlockKind, list[Row]]
 
@@ -132,6 +134,7 @@ class Applications:
                 "partial": sum(reader.unknown > 0 for reader in sound),
             },
             processes=self._processes(sound),
+            started=self._started(sound),
             merged=self._totals.merged_values(),
             _rows=rows,
         )
@@ -270,3 +273,11 @@ class Applications:
         for reader in readers:
             processes[reader.service] = processes.get(reader.service, 0) + reader.alive
         return processes
+
+    @staticmethod
+    def _started(readers: list[BlockFileReader]) -> dict[str, float]:
+        started: dict[str, float] = {}
+        for reader in readers:
+            if reader.alive and reader.started is not None:
+                started[reader.service] = min(reader.started, started.get(reader.service, reader.started))
+        return started

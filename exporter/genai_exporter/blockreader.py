@@ -6,6 +6,7 @@ With ``read()``, never mapped: a truncated file is an error then, and not a SIGB
 
 import fcntl
 import logging
+import math
 import os
 import stat
 from array import array
@@ -26,7 +27,8 @@ logger = logging.getLogger("genai_exporter")
 class BlockFileReader:
     """Reads one file again and again; blocks found once are not parsed again.
 
-    ``alive``: whether the writer held its lock at the last ``read``. ``unknown``: blocks of layouts that this version
+    ``alive``: whether the writer held its lock at the last ``read``. ``started``: Unix time at which the writer made
+    the file, ``None`` when the file names no possible time. ``unknown``: blocks of layouts that this version
     does not know; they are neither shown nor ever folded. A ``read`` that fails leaves what an earlier one found, so
     that no counter falls because a file cannot be read for a while.
     """
@@ -36,6 +38,7 @@ class BlockFileReader:
         self.alive = True
         self.unknown = 0
         self.service = ""
+        self.started: float | None = None
         self._identity: bytes | None = None
         self._parsed = 0
         # Of each known block: its total, where its doubles lie, and what they were. Three lists: a tuple for each block
@@ -128,6 +131,7 @@ class BlockFileReader:
             self._spans.append(span)
             values.append(part)
         self._identity, self.service, self._parsed = header.token, header.service, header.used
+        self.started = header.start_time if 0 < header.start_time < math.inf else None
         self._values = values
         self.unknown += unknown
 

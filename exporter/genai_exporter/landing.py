@@ -9,7 +9,7 @@ from html import escape
 from string import Template
 
 from genai_exporter.collectors.exporter import Outcome
-from genai_metrics.catalog import BLOCK_KINDS, EXPORTER_METRICS
+from genai_metrics.catalog import BLOCK_KINDS, EXPORTER_METRICS, OVERFLOW
 
 _STATES = {
     "live": "of living processes",
@@ -44,6 +44,7 @@ def render(page: Page) -> str:
         state=_state(page),
         services=_services(page),
         files=_files(page),
+        merged=_merged(page),
         first_steps=_FIRST_STEPS.substitute(directory=escape(page.directory), address=escape(page.address)),
         opened="" if _has_series(page) else " open",
         families=_families(),
@@ -101,6 +102,22 @@ def _files(page: Page) -> str:
             label = f'<strong class="bad">{label}</strong>'
         rows.append((label, f"{count:,}"))
     return _table(("Files", "Count"), rows)
+
+
+def _merged(page: Page) -> str:
+    """Say which labels have more values than their caps allow; nothing while none has."""
+    if page.outcome is None or page.outcome.totals is None or not page.outcome.totals.merged:
+        return ""
+    rows = (
+        (escape(service), f"<code>{escape(label)}</code>", f"{count:,}")
+        for (service, label), count in sorted(page.outcome.totals.merged.items())
+    )
+    remedy = (
+        f"These are counted under <code>{OVERFLOW}</code>, so sums are right and details are missing. "
+        "Find out why there are so many, or raise <code>label_caps</code> here and in the applications."
+    )
+    table = _table(("Service", "Label", "Values merged"), rows)
+    return f'<section><h2>Labels beyond their caps</h2><p class="quiet">{remedy}</p>{table}</section>'
 
 
 def _families() -> str:
@@ -199,6 +216,7 @@ $state
 <section><h2>Services</h2>$services</section>
 <section><h2>Metrics directory</h2>$files</section>
 </div>
+$merged
 <details$opened><summary>First steps</summary>$first_steps</details>
 <details><summary>What is collected</summary>$families</details>
 <footer>genai-exporter $version on Python $python</footer>

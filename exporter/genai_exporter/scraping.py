@@ -37,6 +37,14 @@ class Scrape(Protocol):
     def processes(self) -> Mapping[str, int]:
         """Living processes by service."""
 
+    @property
+    def started(self) -> Mapping[str, float]:
+        """By service, Unix time at which its oldest living process began to record."""
+
+    @property
+    def merged(self) -> Mapping[tuple[str, str], int]:
+        """By (service, label), distinct values merged into one because of the cap over all processes."""
+
     def render(self, openmetrics: bool) -> Iterator[bytes]:
         """Yield chunks of complete lines, without the ``# EOF`` of OpenMetrics."""
 
@@ -165,7 +173,13 @@ class Scraper:
             for wanted, writer in writers.items():
                 for chunk in scrape.render(wanted.openmetrics):
                     writer.write(chunk)
-            totals = Totals(scrape.series, dict(scrape.files), dict(scrape.processes))
+            totals = Totals(
+                scrape.series,
+                dict(scrape.files),
+                dict(scrape.processes),
+                dict(scrape.started),
+                dict(scrape.merged),
+            )
         except Exception as error:
             # Half a body is worse than none: Prometheus marks missing series stale, but believes wrong sums.
             writers = {wanted: _Writer(wanted.gzip) for wanted in formats}

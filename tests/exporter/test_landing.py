@@ -1,5 +1,6 @@
 """Tests of the page for people."""
 
+from collections.abc import Mapping
 from html.parser import HTMLParser
 
 import pytest
@@ -9,7 +10,19 @@ from genai_exporter.landing import Page, render
 from genai_metrics.catalog import BLOCK_KINDS, EXPORTER_METRICS
 
 FILES = {"live": 3, "dead": 0, "folded": 12, "rejected": 0, "partial": 0}
-BUSY = Outcome(0.0, 0.0214, Totals(12345, FILES, {"chat": 2, "rag": 1}), None)
+
+
+def totals(
+    series: int,
+    files: Mapping[str, int],
+    processes: Mapping[str, int],
+    merged: Mapping[tuple[str, str], int] | None = None,
+) -> Totals:
+    """What a good scrape found; when processes began to record is not on the page."""
+    return Totals(series, files, processes, {}, merged or {})
+
+
+BUSY = Outcome(0.0, 0.0214, totals(12345, FILES, {"chat": 2, "rag": 1}), None)
 
 
 class Checker(HTMLParser):
@@ -82,7 +95,7 @@ class TestRender:
 
     def test_first_steps_open_until_there_is_data(self) -> None:
         """An empty directory shows how to fill it, with the values of this exporter."""
-        empty = Outcome(0.0, 0.001, Totals(0, dict.fromkeys(FILES, 0), {}), None)
+        empty = Outcome(0.0, 0.001, totals(0, dict.fromkeys(FILES, 0), {}), None)
         text, _ = read(empty)
         assert "No application has recorded anything here yet" in text
         assert "None yet." in text
@@ -95,7 +108,7 @@ class TestRender:
 
     def test_ended_processes_are_not_forgotten(self) -> None:
         """Series without a living process are explained."""
-        text, _ = read(Outcome(0.0, 0.1, Totals(9, {**FILES, "live": 0}, {}), None))
+        text, _ = read(Outcome(0.0, 0.1, totals(9, {**FILES, "live": 0}, {}), None))
         assert "None is running now. What ended processes recorded is still served." in text
 
     def test_a_failure_is_told_with_its_reason(self) -> None:
@@ -115,7 +128,7 @@ class TestRender:
     )
     def test_times_in_readable_units(self, duration: float, age: float, expected: str) -> None:
         """From less than a millisecond to minutes."""
-        outcome = Outcome(0.0, duration, Totals(1, FILES, {"chat": 1}), None)
+        outcome = Outcome(0.0, duration, totals(1, FILES, {"chat": 1}), None)
         page = Page(outcome=outcome, age=age, directory="", address="", version="", python="")
         checker = Checker()
         checker.feed(render(page))
@@ -136,7 +149,7 @@ class TestRender:
 
     def test_escapes_names_from_applications(self) -> None:
         """A service may be called anything."""
-        odd = Outcome(0.0, 0.1, Totals(1, {"<b>odd</b>": 1}, {"<script>x</script>": 1}), None)
+        odd = Outcome(0.0, 0.1, totals(1, {"<b>odd</b>": 1}, {"<script>x</script>": 1}), None)
         text, page = read(odd)
         assert "<script>x</script> 1" in text
         assert "<b>odd</b> 1" in text
@@ -144,9 +157,19 @@ class TestRender:
 
     def test_points_out_files_that_need_attention(self) -> None:
         """Rejected and partial files are marked, but not when there are none."""
-        bad = Outcome(0.0, 0.1, Totals(1, {**FILES, "rejected": 2}, {}), None)
+        bad = Outcome(0.0, 0.1, totals(1, {**FILES, "rejected": 2}, {}), None)
         marked = '<strong class="bad">refused: they cannot be read</strong>'
         page = Page(outcome=bad, age=0, directory="", address="", version="", python="")
         assert marked in render(page)
         page = Page(outcome=BUSY, age=0, directory="", address="", version="", python="")
         assert marked not in render(page)
+
+    def test_tells_where_the_exporter_merged_label_values(self) -> None:
+        """Service, label and count are there with the remedy, escaped; without any the page has no such section."""
+        merged = {("chat", "tenant"): 1234, ("<i>rag</i>", "model"): 1}
+        text, page = read(Outcome(0.0, 0.1, totals(1, FILES, {"chat": 1}, merged), None))
+        assert "<i>rag</i> model 1 chat tenant 1,234" in text
+        assert "raise label_caps here and in the applications" in text
+        assert "i" not in page.tags
+        text, _ = read(BUSY)
+        assert "beyond their caps" not in text

@@ -25,6 +25,8 @@ class FakeScrape:
     series: int = 1
     files: Mapping[str, int] = field(default_factory=dict)
     processes: Mapping[str, int] = field(default_factory=dict)
+    started: Mapping[str, float] = field(default_factory=dict)
+    merged: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def render(self, openmetrics: bool) -> Iterator[bytes]:
         """Yield the number; raise half-way if told so."""

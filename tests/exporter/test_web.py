@@ -42,6 +42,8 @@ class FakeScrape:
     series: int = 1
     files: Mapping[str, int] = field(default_factory=lambda: {"live": 1, "rejected": 0})
     processes: Mapping[str, int] = field(default_factory=lambda: {"<chat>": 1})
+    started: Mapping[str, float] = field(default_factory=lambda: {"<chat>": 1.7e9})
+    merged: Mapping[tuple[str, str], int] = field(default_factory=lambda: {("<chat>", "tenant"): 3})
 
     def render(self, openmetrics: bool) -> Iterator[bytes]:
         """Yield the family as each format writes it."""
@@ -169,6 +171,8 @@ class TestMetrics:
         values = {s.name: s.value for family in parse_text(response.text) for s in family.samples}
         assert values["fake_scrapes_total"] == 1
         assert values["genai_exporter_series"] == 1
+        assert values["genai_process_start_time_seconds"] == 1.7e9
+        assert values["genai_exporter_merged_label_values"] == 3
         assert values["genai_price_data_age_seconds"] == 60
 
     def test_openmetrics_for_prometheus_3(self, served: Served) -> None:

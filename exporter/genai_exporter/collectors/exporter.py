@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from genai_metrics.catalog import EXPORTER_METRICS, MetricSpec
 
 # Every metric of the catalogue must be served: a new one makes this line fail until it is.
-_BUILD, _DURATION, _SUCCESS, _SERIES, _FILES, _PROCESSES, _PRICE_AGE = EXPORTER_METRICS
+_BUILD, _DURATION, _SUCCESS, _SERIES, _FILES, _PROCESSES, _STARTED, _MERGED, _PRICE_AGE = EXPORTER_METRICS
 
 APPLICATIONS = "applications"
 """Name of the collector that reads the metrics directory."""
@@ -33,11 +33,18 @@ def exporter_version() -> str:
 
 @dataclass(frozen=True)
 class Totals:
-    """Sizes of a scrape that succeeded: series, files by state, living processes by service."""
+    """What a scrape that succeeded found.
+
+    ``series``: application series. ``files``: by state. ``processes``: living ones by service. ``started``: by service,
+    Unix time at which the oldest of them began to record. ``merged``: by (service, label), distinct label values that
+    the exporter itself merged into one.
+    """
 
     series: int
     files: Mapping[str, int]
     processes: Mapping[str, int]
+    started: Mapping[str, float]
+    merged: Mapping[tuple[str, str], int]
 
 
 @dataclass(frozen=True)
@@ -93,10 +100,13 @@ class _OutcomeFamilies(Collector):
             return
         yield _gauge(_DURATION, {(APPLICATIONS,): self.outcome.duration})
         yield _gauge(_SUCCESS, {(APPLICATIONS,): 0 if self.outcome.totals is None else 1})
-        if self.outcome.totals is not None:
-            yield _gauge(_SERIES, {(): self.outcome.totals.series})
-            yield _gauge(_FILES, {(state,): count for state, count in self.outcome.totals.files.items()})
-            yield _gauge(_PROCESSES, {(service,): count for service, count in self.outcome.totals.processes.items()})
+        totals = self.outcome.totals
+        if totals is not None:
+            yield _gauge(_SERIES, {(): totals.series})
+            yield _gauge(_FILES, {(state,): count for state, count in totals.files.items()})
+            yield _gauge(_PROCESSES, {(service,): count for service, count in totals.processes.items()})
+            yield _gauge(_STARTED, {(service,): seconds for service, seconds in totals.started.items()})
+            yield _gauge(_MERGED, {(service, label): count for (service, label), count in totals.merged.items()})
         age = self._price_data_age()
         if age is not None:
             yield _gauge(_PRICE_AGE, {(): age})

@@ -45,6 +45,19 @@ EXPORTER_METRICS = (
     ),
     MetricSpec("genai_processes", "gauge", "Living processes that record metrics.", ("service",)),
     MetricSpec(
+        "genai_process_start_time_seconds",
+        "gauge",
+        "Unix time at which the oldest living process of the service began to record; absent while none lives.",
+        ("service",),
+    ),
+    MetricSpec(
+        "genai_exporter_merged_label_values",
+        "gauge",
+        f"Distinct label values that the exporter counts under {OVERFLOW}: each process kept to the label's cap, all "
+        "processes of the service together did not.",
+        ("service", "label"),
+    ),
+    MetricSpec(
         "genai_price_data_age_seconds",
         "gauge",
         "Age of the price table: time since the installed genai-prices release was unpacked.",

@@ -14,7 +14,19 @@ from genai_metrics.catalog import EXPORTER_METRICS
 # prometheus_client's OpenMetrics parser carries no types.
 parse_openmetrics: Callable[[str], Iterable[Metric]] = openmetrics_parser.text_string_to_metric_families
 
-GOOD = Outcome(1e9, 0.25, Totals(7, {"live": 2, "rejected": 0}, {"chat": 2, 'odd "name"\n': 1}), None)
+ODD = 'odd "name"\n'
+GOOD = Outcome(
+    1e9,
+    0.25,
+    Totals(
+        series=7,
+        files={"live": 2, "rejected": 0},
+        processes={"chat": 2, ODD: 1},
+        started={"chat": 1_790_000_000.25, ODD: 1_780_000_000.5},
+        merged={("chat", "tenant"): 12, (ODD, "model"): 3},
+    ),
+    None,
+)
 BAD = Outcome(1e9, 0.5, None, "gone")
 
 
@@ -49,7 +61,11 @@ class TestExporterMetrics:
         assert found["genai_exporter_files", frozenset(("live",))] == 2
         assert found["genai_exporter_files", frozenset(("rejected",))] == 0
         assert found["genai_processes", frozenset(("chat",))] == 2
-        assert found["genai_processes", frozenset(('odd "name"\n',))] == 1
+        assert found["genai_processes", frozenset((ODD,))] == 1
+        assert found["genai_process_start_time_seconds", frozenset(("chat",))] == 1_790_000_000.25
+        assert found["genai_process_start_time_seconds", frozenset((ODD,))] == 1_780_000_000.5
+        assert found["genai_exporter_merged_label_values", frozenset(("chat", "tenant"))] == 12
+        assert found["genai_exporter_merged_label_values", frozenset((ODD, "model"))] == 3
         assert found["genai_price_data_age_seconds", frozenset()] == 5
 
     def test_a_failed_run_has_no_sizes(self, openmetrics: bool) -> None:
@@ -58,7 +74,14 @@ class TestExporterMetrics:
         assert found["genai_exporter_collector_success", frozenset(("applications",))] == 0
         assert found["genai_exporter_collector_duration_seconds", frozenset(("applications",))] == 0.5
         names = {name for name, _ in found}
-        assert not names & {"genai_exporter_series", "genai_exporter_files", "genai_processes"}
+        of_a_good_run = {
+            "genai_exporter_series",
+            "genai_exporter_files",
+            "genai_processes",
+            "genai_process_start_time_seconds",
+            "genai_exporter_merged_label_values",
+        }
+        assert not names & of_a_good_run
 
     def test_an_unknown_age_is_absent(self, openmetrics: bool) -> None:
         """Without genai-prices there is no age."""
