@@ -2,9 +2,9 @@
 
 A series that was shown with its value and comes back as 0 looks like a counter reset to Prometheus, and ``increase()``
 then counts everything twice. So a series is written here, durably, *before* it is first shown with its value. The file
-is append-only: a record is a kind of record (u8), a key size (u32), the CRC-32 of both and the key (u32), and the key.
-A record that a crash has cut off at the end had not been shown yet and is dropped; any other damage may hide what was
-shown. Imports genai_metrics and ``archive``'s durable writes.
+is append-only: a record is a kind of record (u8), a key size (u32), the CRC-32 of the two (u32), the CRC-32 of the two
+and the key (u32), and the key. A record that a crash has cut off at the end had not been shown yet and is dropped; any
+other damage may hide what was shown. Imports genai_metrics and ``archive``'s durable writes.
 """
 
 import logging
@@ -21,9 +21,8 @@ logger = logging.getLogger("genai_exporter")
 
 SHOWN_NAME = "exporter.shown"
 _TEMPORARY_NAME = ".exporter.shown.new"
-_RECORD = struct.Struct("=BII")
-# Longer than any: a layout id, a service and five label values of 128 characters each. A larger size is damage.
-_MAX_KEY_BYTES = 4096
+_START = struct.Struct("=BI")
+_RECORD = struct.Struct("=BIII")
 
 FOUND = 1
 """The series exists: label caps must admit it again, in this order."""
@@ -122,11 +121,12 @@ class ShownRecord:
 
 def _packed(what: int, name: SeriesId) -> bytes:
     body = name[0].to_bytes(4, "little") + name[1]
-    return _RECORD.pack(what, len(body), _checksum(what, body)) + body
+    return _RECORD.pack(what, len(body), *_checksums(what, body)) + body
 
 
-def _checksum(what: int, body: bytes) -> int:
-    return zlib.crc32(body, zlib.crc32(struct.pack("=BI", what, len(body))))
+def _checksums(what: int, body: bytes) -> tuple[int, int]:
+    of_start = zlib.crc32(_START.pack(what, len(body)))
+    return of_start, zlib.crc32(body, of_start)
 
 
 def _parse(data: bytes) -> tuple[list[tuple[int, SeriesId]], int]:
@@ -134,10 +134,10 @@ def _parse(data: bytes) -> tuple[list[tuple[int, SeriesId]], int]:
     records = []
     offset = 0
     while offset + _RECORD.size <= len(data):
-        what, size, crc = _RECORD.unpack_from(data, offset)
+        what, size, *checksums = _RECORD.unpack_from(data, offset)
         end = offset + _RECORD.size + size
         body = data[offset + _RECORD.size : end]
-        if end > len(data) or size < 4 or crc != _checksum(what, body) or not _is_text(body[4:]):
+        if end > len(data) or size < 4 or (*checksums,) != _checksums(what, body) or not _is_text(body[4:]):
             break
         records.append((what, (int.from_bytes(body[:4], "little"), body[4:])))
         offset = end
@@ -156,5 +156,5 @@ def _is_torn(rest: bytes) -> bool:
     """Whether a crash can have left ``rest`` at the end of the file: part of one record, or space never written."""
     if len(rest) < _RECORD.size or not any(rest):
         return True
-    _, size, _ = _RECORD.unpack_from(rest)
-    return bool(len(rest) < _RECORD.size + size <= _RECORD.size + _MAX_KEY_BYTES)
+    _, size, of_start, _ = _RECORD.unpack_from(rest)
+    return len(rest) < _RECORD.size + int(size) and of_start == zlib.crc32(rest[: _START.size])

@@ -139,8 +139,9 @@ class Server:
             for path in kept.glob("*" + SUFFIX):
                 path.rename(directory / path.name)
         if self.scenario == TORN_RECORD:
-            with (directory / "exporter.shown").open("ab") as record:
-                record.write(b"\x01\x20\x00\x00\x00torn")
+            with (directory / "exporter.shown").open("r+b") as record:
+                start_of_one = record.read()[:20]
+                record.write(start_of_one)
         if self.scenario == LOST_RECORD:
             (directory / "exporter.shown").unlink()
         return directory
