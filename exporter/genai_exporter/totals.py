@@ -50,9 +50,11 @@ class Total:
         """Return what the last round added up to; never changed afterwards: a rendering may hold it."""
         if len(self._parts) == 1:
             return self._parts[0]
+        if self.kind.merge == "live_latest":
+            return max(self._parts, key=lambda values: values[-1])
         # fsum rounds once, from the exact sum. Added one by one, the last bit would depend on the order of files and on
         # which are folded: a counter at rest would fall by that bit, and Prometheus would take it for a reset.
-        return list(map(max if self.kind.merge == "live_max" else fsum, zip(*self._parts, strict=True)))
+        return list(map(fsum, zip(*self._parts, strict=True)))
 
     def was_added_in(self, round_: int) -> bool:
         """Whether any block was added in that round: a gauge without one has no living process and is absent."""

@@ -8,7 +8,7 @@ formats; only the lines about a family differ. Imports the catalogue, blocks and
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cache
-from itertools import accumulate, islice
+from itertools import accumulate, chain, groupby, islice
 
 from prometheus_client import Metric
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -40,17 +40,23 @@ def render(rows: Mapping[BlockKind, Sequence[Row]], *, openmetrics: bool) -> Ite
 
     Rows keep their order. Kinds without rows are left out: an unknown family is absent, not empty.
     """
-    for kind in BLOCK_KINDS:
-        of_kind = rows.get(kind)
-        if not of_kind:
+    for kinds in families():
+        together = [rows[kind] for kind in kinds if rows.get(kind)]
+        if not together:
             continue
-        for metric, offset in kind.layout():
+        for metric, offset in kinds[0].layout():
             yield family_head(metric, openmetrics=openmetrics).encode()
             lines = line_function(metric, offset)
-            remaining = iter(of_kind)
+            remaining = chain.from_iterable(together)
             step = max(1, CHUNK_LINES // lines_per_block(metric))
             while chunk := list(islice(remaining, step)):
                 yield lines(chunk).encode()
+
+
+@cache
+def families() -> list[list[BlockKind]]:
+    """Return the block kinds, those together whose blocks make the same families."""
+    return [list(kinds) for _, kinds in groupby(BLOCK_KINDS, key=lambda kind: kind.metrics)]
 
 
 def family_head(metric: MetricSpec, *, openmetrics: bool) -> str:
@@ -125,8 +131,8 @@ class BlockCollector(Collector):
 
     def describe(self) -> Iterator[Metric]:
         """Yield every family without samples, so that duplicate names are refused and ``name[]`` filters work."""
-        for kind in BLOCK_KINDS:
-            for metric in kind.metrics:
+        for kinds in families():
+            for metric in kinds[0].metrics:
                 yield _family(metric)
 
     def collect(self) -> Iterator[Metric]:
@@ -134,9 +140,11 @@ class BlockCollector(Collector):
         recorder = self._recorder()
         if recorder is None or shown_elsewhere.get():
             return
-        for kind, blocks in own_blocks(recorder).items():
+        by_kind = own_blocks(recorder)
+        for kinds in families():
+            blocks = [block for kind in kinds for block in by_kind.get(kind, ())]
             rows = [((recorder.service, *block.key), block.read()) for block in blocks]
-            for metric, offset in kind.layout():
+            for metric, offset in kinds[0].layout() if rows else ():
                 family = _family(metric)
                 for key, values in rows:
                     _add_samples(family, metric, key, values[offset : offset + metric.slots])

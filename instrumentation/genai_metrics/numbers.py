@@ -3,6 +3,8 @@
 Imports the standard library and the recorder.
 """
 
+from math import nan as NAN
+
 from genai_metrics.labels import described
 from genai_metrics.recorder import Recorder
 
@@ -12,20 +14,22 @@ LARGEST_SECONDS = 1e9
 """Seconds from which a duration is taken for a mistake (a Unix timestamp, say)."""
 
 
-def checked_number(recorder: Recorder, name: str, value: object, limit: float) -> float | None:
-    """Return ``value`` as a float within 0 (included) and ``limit``; ``None`` when it is none, or was not given.
+def checked_number(recorder: Recorder, name: str, value: object, limit: float, lowest: float = 0.0) -> float | None:
+    """Return ``value`` as a float from ``lowest`` to below ``limit``; ``None`` when it is none, or was not given.
 
     Anything but ``None`` that is unusable is counted as ``bad_number``. Text is not parsed: "12" is a mistake.
     """
     if value is None:
         return None
     try:
-        usable = float(value) if not isinstance(value, str | bytes | bytearray) else -1.0  # type: ignore[arg-type]
+        usable = float(value) if not isinstance(value, str | bytes | bytearray) else NAN  # type: ignore[arg-type]
     except Exception:  # whatever a foreign __float__ raises
-        usable = -1.0
-    if 0.0 <= usable < limit:
+        usable = NAN
+    if lowest <= usable < limit:
         return usable
-    recorder.fault("bad_number", f"{name}={described(value)} is not a number from 0 to below {limit:g}; left out")
+    recorder.fault(
+        "bad_number", f"{name}={described(value)} is not a number from {lowest:g} to below {limit:g}; left out"
+    )
     return None
 
 

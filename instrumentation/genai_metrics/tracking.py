@@ -10,17 +10,19 @@ from contextlib import contextmanager
 
 from genai_metrics import runtime
 from genai_metrics.catalog import LLM_FALLBACK, LLM_IN_FLIGHT
+from genai_metrics.context import current, mode_or_current
 from genai_metrics.llm_calls import Rates, add_call, calls, tenants
 from genai_metrics.llm_unusual import LlmCall, record_unusual
 from genai_metrics.numbers import LARGEST_COUNT, LARGEST_SECONDS
 
+_current_context = current.get
 _INT: object = int
 _FLOAT: object = float
 
 
 def track_llm_call(
     *,
-    mode: str = "default",
+    mode: str | None = None,
     model: str = "unknown",
     provider: str = "unknown",
     operation: str = "chat",
@@ -43,9 +45,10 @@ def track_llm_call(
 ) -> None:
     """Record one LLM call that has ended.
 
-    ``mode``: your name for the kind of request. ``model``, ``provider``, ``operation``: as OpenTelemetry's
-    ``gen_ai.request.model``, ``gen_ai.provider.name`` (``openai``, ``anthropic``, ``aws.bedrock``, …) and
-    ``gen_ai.operation.name`` (``chat``, ``embeddings``, …). ``tenant``: who is charged; ``None`` records no tenant.
+    ``mode``: your name for the kind of request; by default that of the workflow around it, else ``default``.
+    ``model``, ``provider``, ``operation``: as OpenTelemetry's ``gen_ai.request.model``, ``gen_ai.provider.name``
+    (``openai``, ``anthropic``, ``aws.bedrock``, …) and ``gen_ai.operation.name`` (``chat``, ``embeddings``, …).
+    ``tenant``: who is charged; by default the workflow's tenant, else nobody.
     ``input_tokens``: all input tokens, including ``cached_input_tokens`` (read from the provider's prompt cache) and
     ``cache_write_tokens`` (written to it). ``output_tokens``: including ``reasoning_tokens``.
     ``cached``: the answer came from your own response cache: it cost nothing, no tokens were billed, and what the
@@ -61,6 +64,10 @@ def track_llm_call(
     numbers are left out, labels that are not short text are made so; both count in ``genai_recorder_faults_total``.
     Thread-safe, fork-safe, safe in signal handlers.
     """
+    if tenant is None:
+        tenant = _current_context().tenant
+    if mode is None:
+        mode = _current_context().mode
     try:
         call = calls[mode, provider, model, operation, cached]
         payer = None if tenant is None else tenants[tenant, mode]
@@ -160,9 +167,10 @@ def track_llm_fallback(*, from_model: str, to_model: str, reason: str = "unspeci
 
 
 @contextmanager
-def llm_call_in_flight(*, mode: str = "default", model: str = "unknown") -> Iterator[None]:
+def llm_call_in_flight(*, mode: str | None = None, model: str = "unknown") -> Iterator[None]:
     """Count one LLM call as in flight for the duration of the ``with`` block, whatever ends it. Never raises."""
     process = os.getpid()
+    mode = mode_or_current(mode)
     _add_in_flight(mode, model, 1.0)
     try:
         yield

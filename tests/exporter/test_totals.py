@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genai_exporter.totals import Total, Totals, exact_sum
-from genai_metrics.catalog import LLM_FALLBACK, LLM_IN_FLIGHT, OVERFLOW, TENANT, TENANT_REQUESTS, BlockKind
+from genai_metrics.catalog import DEPENDENCY, LLM_FALLBACK, OVERFLOW, TENANT, TENANT_REQUESTS
 from genai_metrics.exposition import label_text
 
 AMOUNTS = st.floats(min_value=0, max_value=1e12)
@@ -64,13 +64,12 @@ class TestTotal:
         assert total.was_added_in(2)
         assert not total.was_added_in(3)
 
-    def test_a_maximum_is_no_sum(self) -> None:
-        """Kinds that merge by maximum take the largest of the living processes."""
-        kind = BlockKind("largest", LLM_IN_FLIGHT.metrics, merge="live_max")
-        total = Total(kind, "s", b"a\0b")
-        for value in (2.0, 7.0, 5.0):
-            total.add(array("d", [value]), 1)
-        assert list(total.values()) == [7.0]
+    def test_the_last_word_is_no_sum(self) -> None:
+        """Kinds that merge by time take what a living process said last."""
+        total = Total(DEPENDENCY, "s", b"redis")
+        for value, said_at in ((1.0, 20.0), (0.0, 30.0), (1.0, 10.0)):
+            total.add(array("d", [value, said_at]), 1)
+        assert list(total.values()) == [0.0, 30.0]
 
     def test_without_parts_it_is_zero(self) -> None:
         """A series known from the record alone has all its slots."""

@@ -227,7 +227,7 @@ class TestLabels:
         assert len(warned(caplog, "bad_label")) == 1
         assert len(warned(caplog, "bad_label")[0]) < 500
 
-    @pytest.mark.parametrize("name", ["mode", "model", "provider", "operation"])
+    @pytest.mark.parametrize("name", ["model", "provider", "operation"])
     def test_none_is_unknown(self, metrics: "Metrics", name: str) -> None:
         """``None`` where a label is required becomes ``unknown`` and counts as a fault."""
         nothing: dict[str, Any] = {name: None}

@@ -48,6 +48,9 @@ WRITERS = {
     "genai_metrics.blocks.Block.add",
     "genai_metrics.blocks.Block.move",
     "genai_metrics.llm_calls.add_step",
+    "genai_metrics.observations.observe_step",
+    "genai_metrics.observations.set_step",
+    "genai_metrics.observations.put_step",
 }
 """Every function that writes into the values of a block."""
 

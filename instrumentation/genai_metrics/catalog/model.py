@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Literal
 
 MetricType = Literal["counter", "gauge", "histogram"]
-Merge = Literal["sum", "live_sum", "live_max"]
+Merge = Literal["sum", "live_sum", "live_latest"]
 
 OVERFLOW = "__other__"
 """Label value that stands for all values that came after a label's cap was reached."""
@@ -69,7 +69,8 @@ class BlockKind:
     """Metrics that share one label tuple and are updated by one call; compared by identity.
 
     ``merge`` says how blocks of equal key from several processes become one: ``sum`` over all files, dead or alive
-    (counters and histograms); ``live_sum`` and ``live_max`` over files of living processes only (gauges).
+    (counters and histograms); ``live_sum`` over files of living processes only (gauges); ``live_latest``: what a living
+    process said last (gauges), for which a block ends with the Unix time of its last change.
     """
 
     name: str
@@ -89,7 +90,7 @@ class BlockKind:
     @cached_property
     def slots(self) -> int:
         """Number of doubles in a block of this kind."""
-        return sum(metric.slots for metric in self.metrics)
+        return sum(metric.slots for metric in self.metrics) + (self.merge == "live_latest")
 
     @cached_property
     def layout_id(self) -> int:
