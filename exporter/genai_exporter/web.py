@@ -1,11 +1,11 @@
-"""The exporter's HTTP face: routes, negotiation and answers; knows nothing of files, sockets or signals.
+"""The exporter's HTTP face: routes and answers; knows nothing of files, sockets or signals.
 
 Nothing here blocks the event loop: scrapes run in the scraper's thread.
 """
 
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -17,10 +17,8 @@ from starlette.routing import Route
 from genai_exporter import landing
 from genai_exporter.collectors.exporter import ExporterMetrics, Outcome, exporter_version
 from genai_exporter.scraping import Applications, Format, Scraper
+from genai_metrics.negotiation import OPENMETRICS_TYPE, TEXT_TYPE, accepts_gzip, prefers_openmetrics
 from genai_metrics.pricing import PriceResolver
-
-TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 # After that long without samples Prometheus itself calls a series stale, so nobody scrapes us.
 _ABANDONED_SECONDS = 300.0
@@ -59,23 +57,6 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.scraper = scraper
     return app
-
-
-def prefers_openmetrics(accept: str) -> bool:
-    """Whether an Accept header ranks OpenMetrics 1.0.0 at least as high as plain text."""
-    openmetrics = plain = 0.0
-    for name, parameters, quality in _ranges(accept):
-        if name == "application/openmetrics-text" and parameters.get("version", "1.0.0") == "1.0.0":
-            openmetrics = max(openmetrics, quality)
-        elif name in ("text/plain", "text/*", "*/*"):
-            plain = max(plain, quality)
-    return openmetrics > 0 and openmetrics >= plain
-
-
-def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether an Accept-Encoding header allows gzip, by name or by ``*``."""
-    qualities = {name: quality for name, _, quality in _ranges(accept_encoding)}
-    return qualities.get("gzip", qualities.get("*", 0.0)) > 0
 
 
 class _Pages:
@@ -143,17 +124,3 @@ async def _not_found(request: Request, error: Exception) -> Response:
 async def _method_not_allowed(request: Request, error: Exception) -> Response:
     headers = error.headers if isinstance(error, HTTPException) else None
     return PlainTextResponse("Only GET and HEAD are answered\n", 405, headers)
-
-
-def _ranges(header: str) -> Iterator[tuple[str, dict[str, str], float]]:
-    """Yield name, parameters and quality (0 to 1) of each element of an Accept or Accept-Encoding header."""
-    for element in header.split(","):
-        name, *rest = (part.strip() for part in element.split(";"))
-        pairs = (part.partition("=") for part in rest)
-        parameters = {key.strip().lower(): value.strip().strip('"') for key, _, value in pairs}
-        try:
-            quality = float(parameters.pop("q", "1"))
-        except ValueError:
-            quality = 0.0
-        if name and 0 <= quality <= 1:
-            yield name.lower(), parameters, quality

@@ -8,16 +8,20 @@ import logging
 import types
 import zlib
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, MutableMapping
+from functools import partial
 from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry, Metric
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import generate_latest as encode_text
+from prometheus_client.openmetrics.exposition import ALLOWUTF8
+from prometheus_client.openmetrics.exposition import generate_latest as encode_openmetrics
 
 from genai_metrics import runtime
 from genai_metrics.births import BORN_AT_ZERO_SECONDS, Births
 from genai_metrics.blocks import Block
 from genai_metrics.catalog import BlockKind
 from genai_metrics.exposition import Row, label_text, own_blocks, render, shown_elsewhere
+from genai_metrics.negotiation import OPENMETRICS_TYPE, TEXT_TYPE, accepts_gzip, allows_utf8, prefers_openmetrics
 
 logger = logging.getLogger("genai_metrics")
 
@@ -27,6 +31,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+Encoder = Callable[[Any], bytes]
 
 _READ_AT_ONCE = 256
 _METHODS = "GET, HEAD"
@@ -40,7 +45,7 @@ def asgi_app(
 ) -> AsgiApp:
     """Return an ASGI application that serves this process's metrics at ``path`` or wherever it is mounted.
 
-    Answers GET and HEAD (405 to other methods, 404 elsewhere), in the text format or OpenMetrics as the client asks,
+    Answers GET and HEAD (405 to other methods, 404 elsewhere), in the text format or OpenMetrics as the client prefers,
     gzip-compressed if it accepts that. ``born_at_zero_seconds``: how long a new series is shown as 0 first; set it to
     more than your scrape interval. A failing collector of ``registry`` is logged and ends that part alone.
 
@@ -54,7 +59,11 @@ def asgi_app(
             return
         if scope["type"] != "http":
             raise ValueError(f"metrics are served over HTTP, not {scope['type']}")
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = {"accept": "", "accept-encoding": ""}
+        for raw_name, value in scope["headers"]:
+            name = raw_name.decode("latin-1").lower()
+            if name in headers:  # a header may come in several lines, which count as one list
+                headers[name] += value.decode("latin-1") + ","
         mount = scope.get("root_path", "")
         status, head, chunks = endpoint.respond(
             scope["method"], scope["path"].removeprefix(mount), path, bool(mount), headers
@@ -118,17 +127,18 @@ class _Endpoint:
             return 404, [("Content-Type", "text/plain; charset=utf-8")], iter((b"Not found\n",))
         if method not in ("GET", "HEAD"):
             return 405, [("Allow", _METHODS), ("Content-Length", "0")], iter(())
-        encoder, content_type = choose_encoder(headers.get("accept", ""))
+        openmetrics = prefers_openmetrics(headers["accept"])
+        content_type, encode = _openmetrics(headers["accept"]) if openmetrics else (TEXT_TYPE, encode_text)
         head = [("Content-Type", content_type), ("Vary", "Accept, Accept-Encoding")]
-        zipped = _accepts_gzip(headers.get("accept-encoding", ""))
+        zipped = accepts_gzip(headers["accept-encoding"])
         if zipped:
             head.append(("Content-Encoding", "gzip"))
         if method == "HEAD":
             return 200, head, iter(())
-        chunks = self._exposition(encoder, openmetrics=content_type.startswith("application/openmetrics-text"))
+        chunks = self._exposition(encode, openmetrics=openmetrics)
         return 200, head, _gzip(chunks) if zipped else chunks
 
-    def _exposition(self, encoder: Callable[[Any], bytes], *, openmetrics: bool) -> Iterator[bytes]:
+    def _exposition(self, encode: Encoder, *, openmetrics: bool) -> Iterator[bytes]:
         rows: dict[BlockKind, list[Row]] = {}
         recorder = runtime.existing_recorder()
         if recorder is not None:
@@ -141,7 +151,7 @@ class _Endpoint:
                     if read % _READ_AT_ONCE == 0:
                         yield b""
         yield from render(rows, openmetrics=openmetrics)
-        yield from self._others(encoder)
+        yield from self._others(encode)
         if openmetrics:
             yield b"# EOF\n"
 
@@ -153,7 +163,7 @@ class _Endpoint:
             return labels, block.read()
         return labels, [0.0] * block.kind.slots
 
-    def _others(self, encoder: Callable[[Any], bytes]) -> Iterator[bytes]:
+    def _others(self, encode: Encoder) -> Iterator[bytes]:
         """Yield the rest of the registry, a family a chunk."""
         token = shown_elsewhere.set(True)
         families = iter(self._registry.collect())
@@ -163,7 +173,7 @@ class _Endpoint:
             token = shown_elsewhere.set(True)
             try:
                 family = next(families, None)
-                text = b"" if family is None else encoder(_OneFamily(family))
+                text = b"" if family is None else encode(_OneFamily(family))
             except Exception:
                 logger.exception("a prometheus_client collector failed; what it had left is missing from the scrape")
                 return
@@ -184,12 +194,11 @@ class _OneFamily:
         return (self._family,)
 
 
-def _accepts_gzip(accept_encoding: str) -> bool:
-    for part in accept_encoding.split(","):
-        coding, _, parameters = part.strip().partition(";")
-        if coding.strip().lower() == "gzip":
-            return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
+def _openmetrics(accept: str) -> tuple[str, Encoder]:
+    """Return the content type, and prometheus_client's encoder for families that are not ours."""
+    if allows_utf8(accept):
+        return f"{OPENMETRICS_TYPE}; escaping={ALLOWUTF8}", partial(encode_openmetrics, escaping=ALLOWUTF8)
+    return OPENMETRICS_TYPE, encode_openmetrics
 
 
 def _gzip(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -12,24 +12,17 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from genai_exporter.web import accepts_gzip, create_app, prefers_openmetrics
+from genai_exporter.web import create_app
 
 # prometheus_client's OpenMetrics parser carries no types.
 parse_openmetrics: Callable[[str], Iterable[Metric]] = openmetrics_parser.text_string_to_metric_families
 
-# Word for word what Prometheus 3 sends, with and without native histograms.
+# Word for word what Prometheus 3 sends.
 PROMETHEUS_3 = (
     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
     "application/openmetrics-text;version=0.0.1;q=0.5,"
     "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 )
-PROMETHEUS_3_NATIVE = (
-    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,"
-    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
-    "application/openmetrics-text;version=0.0.1;q=0.4,"
-    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
-)
-BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
@@ -108,52 +101,6 @@ class Served:
 def served() -> Served:
     """An app with a fake directory."""
     return Served()
-
-
-class TestNegotiation:
-    """Headers as clients send them."""
-
-    @pytest.mark.parametrize(
-        ("accept", "openmetrics"),
-        [
-            (PROMETHEUS_3, True),
-            (PROMETHEUS_3_NATIVE, True),
-            ("application/openmetrics-text", True),
-            ("application/openmetrics-text; version=1.0.0, text/plain; version=0.0.4", True),
-            ('application/openmetrics-text; version="1.0.0"; Q=0.5', True),
-            ("text/plain;version=0.0.4;q=0.9,application/openmetrics-text;version=1.0.0;q=0.1", False),
-            ("application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5", False),
-            ("application/openmetrics-text;q=0", False),
-            ("application/openmetrics-text;q=high", False),
-            ("application/openmetrics-text;q=nan", False),
-            (BROWSER, False),
-            ("*/*", False),
-            ("application/json", False),
-            ("", False),
-            (",;=,", False),
-        ],
-    )
-    def test_format_follows_the_preference(self, accept: str, openmetrics: bool) -> None:
-        """OpenMetrics only where it is accepted and ranked at least as high as text."""
-        assert prefers_openmetrics(accept) is openmetrics
-
-    @pytest.mark.parametrize(
-        ("header", "accepted"),
-        [
-            ("gzip", True),
-            ("gzip, deflate, br", True),
-            ("GZIP;q=0.1", True),
-            ("*", True),
-            ("gzip;q=0, *", False),
-            ("gzip;q=0.0", False),
-            ("identity", False),
-            ("br", False),
-            ("", False),
-        ],
-    )
-    def test_coding_follows_the_header(self, header: str, accepted: bool) -> None:
-        """Gzip needs its name or a star, and a quality above 0."""
-        assert accepts_gzip(header) is accepted
 
 
 class TestMetrics:
