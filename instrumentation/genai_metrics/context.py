@@ -12,12 +12,13 @@ DEFAULT_MODE = "default"
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Values that ``track_*`` functions take when they are not given them."""
+    """Values that ``track_*`` functions take when they are not given them, and the workflow that they come from."""
 
     mode: str = DEFAULT_MODE
     tenant: str | None = None
     agent: str | None = None
     priority: str | None = None
+    run: object = None
 
 
 EMPTY = Context()

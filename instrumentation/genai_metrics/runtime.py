@@ -19,7 +19,7 @@ from genai_metrics.exposition import BlockCollector
 from genai_metrics.pricing import Price, PriceResolver
 from genai_metrics.pricing import warm_up as load_price_data
 from genai_metrics.recorder import Recorder
-from genai_metrics.settings import Settings, from_environment
+from genai_metrics.settings import DEFAULT_THRESHOLDS, Settings, from_environment
 
 logger = logging.getLogger("genai_metrics")
 
@@ -116,6 +116,7 @@ def configure(
     label_caps: Mapping[str, int] | None = None,
     price_file: str | os.PathLike[str] | None = None,
     pricing: bool = True,
+    quality_thresholds: Mapping[str, float] | None = None,
     registry: CollectorRegistry = REGISTRY,
 ) -> None:
     """Set up recording in this process; what is left out comes from the environment, then from the defaults.
@@ -130,15 +131,20 @@ def configure(
     ``price_file``: YAML file with your own prices (``GENAI_PRICE_FILE``). A file that cannot be used is logged and
     counted as a fault, and never stops the application.
     ``pricing``: ``False`` looks up no prices; only cost and rates given in a call count.
+    ``quality_thresholds``: score from 0 to 1 below which an answer counts as poor, by priority; your own priorities
+    may be among them. Default: critical 0.8, important 0.7, normal 0.6, low 0.5.
     ``registry``: where the collector goes; used only without a metrics directory.
 
-    Raises ``ValueError`` for an unknown label or a cap below 1. Thread-safe.
+    Raises ``ValueError`` for an unknown label, a cap below 1 or a threshold outside 0-1. Thread-safe.
     """
     for label, cap in (label_caps or {}).items():
         if label not in DEFAULT_LABEL_CAPS:
             raise ValueError(f"label_caps: unknown label {label!r}; known are {', '.join(DEFAULT_LABEL_CAPS)}")
         if not isinstance(cap, int) or cap < 1:
             raise ValueError(f"label_caps: the cap of {label!r} must be a whole number of at least 1, not {cap!r}")
+    for priority, threshold in (quality_thresholds or {}).items():
+        if not 0.0 <= threshold <= 1.0:
+            raise ValueError(f"quality_thresholds: {priority!r} must be from 0 to 1, not {threshold!r}")
     defaults = from_environment()
     settings = replace(
         defaults,
@@ -147,6 +153,7 @@ def configure(
         label_caps={**DEFAULT_LABEL_CAPS, **(label_caps or {})},
         price_file=Path(price_file) if price_file is not None else defaults.price_file,
         pricing=pricing,
+        quality_thresholds={**DEFAULT_THRESHOLDS, **(quality_thresholds or {})},
     )
     with _state.lock:
         earlier = _state.recorder

@@ -11,6 +11,11 @@ from types import MappingProxyType
 
 from genai_metrics.catalog import DEFAULT_LABEL_CAPS
 
+DEFAULT_THRESHOLDS: Mapping[str, float] = MappingProxyType(
+    {"critical": 0.8, "important": 0.7, "normal": 0.6, "low": 0.5}
+)
+"""Score from 0 to 1 below which an answer counts as poor, by priority."""
+
 DEFAULT_SERVICE = "unknown_service"
 
 
@@ -20,7 +25,8 @@ class Settings:
 
     ``metrics_dir``: where the process keeps its file for the exporter; ``None`` keeps everything in private memory,
     served by a collector on the prometheus_client registry. ``label_caps``: largest number of distinct values by label,
-    for every label of the catalogue. ``pricing``: ``False`` looks up no prices and counts no call as unpriced.
+    for every label of the catalogue. ``quality_thresholds``: score from 0 to 1 below which an answer counts as poor, by
+    priority. ``pricing``: ``False`` looks up no prices and counts no call as unpriced.
     """
 
     metrics_dir: Path | None = None
@@ -28,6 +34,7 @@ class Settings:
     label_caps: Mapping[str, int] = field(default_factory=lambda: MappingProxyType(DEFAULT_LABEL_CAPS))
     price_file: Path | None = None
     pricing: bool = True
+    quality_thresholds: Mapping[str, float] = field(default_factory=lambda: DEFAULT_THRESHOLDS)
 
 
 def from_environment() -> Settings:
