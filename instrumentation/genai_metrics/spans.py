@@ -1,8 +1,8 @@
 """What has a beginning and an end: context managers that are decorators too, for every kind of function.
 
-A span never changes the result or the exception of what it surrounds; its own faults are counted as internal. One object
-is one use, in one task or thread at a time; as a decorator it is a template, copied for each call. Imports the standard
-library and ``runtime``.
+A span never changes the result or the exception of what it surrounds; its own faults are counted as internal. One
+object is one use, in one task or thread at a time; as a decorator it is a template, copied for each call. Imports the
+standard library and ``runtime``.
 """
 
 import functools
@@ -88,9 +88,9 @@ class Span:
         Of a generator, sync or async, the span lasts from the first step to the end, the consumer's pauses included.
         """
         if inspect.isasyncgenfunction(function):
-            return self._around_async_generator(function)  # type: ignore[return-value]
+            return self._around_async_generator(function)
         if inspect.isgeneratorfunction(function):
-            return self._around_generator(function)  # type: ignore[return-value]
+            return self._around_generator(function)
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)

@@ -23,7 +23,7 @@ class operation(Span):  # read as a verb: with operation(...)
     """One stage: ``with operation(RERANKING):`` or ``@operation("my_stage")``.
 
     ``name``: one of the constants of this module or your own. ``memory``: also record how much resident memory the
-    process gained or lost meanwhile, whatever else it did; costs some 20 µs on Linux, and nothing is recorded elsewhere.
+    process gained or lost meanwhile, whatever else it did; costs some 20 µs on Linux; nothing is recorded elsewhere.
     """
 
     def __init__(self, name: str, *, memory: bool = False) -> None:

@@ -1,7 +1,7 @@
 """Workflows: a request as the user sees it, and what is said of it while it runs.
 
-``with workflow(mode="1", tenant="acme") as run:`` or ``@workflow(...)`` on any function. Calls recorded inside, in tasks
-and in threads started with the copied context, take mode, tenant and agent from it; explicit arguments win.
+``with workflow(mode="1", tenant="acme") as run:`` or ``@workflow(...)`` on any function. Calls recorded inside, in
+tasks and in threads started with the copied context, take mode, tenant and agent from it; explicit arguments win.
 """
 
 import time
@@ -28,7 +28,7 @@ class workflow(Span):  # read as a verb: with workflow(...)
     """One run of a workflow: its duration, outcome and context; also what ``with`` gives the user.
 
     ``mode``, ``tenant``, ``agent``, ``priority``: what is left out comes from the workflow around this one, if any.
-    ``priority`` chooses the threshold of quality scores (``critical``, ``important``, ``normal``, ``low``, or your own).
+    ``priority`` chooses the threshold of quality scores (``critical``, ``important``, ``normal``, ``low`` or yours).
 
     Records at the end: duration by outcome (``error`` with any exception, ``cached`` after ``cache_hit()``, else
     ``success``), the agent's run, iterations. Exceptions go on unchanged. No method raises; all may be called from any
