@@ -6,9 +6,10 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -151,16 +152,22 @@ def metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Metrics
 def run_python(tmp_path: Path) -> Callable[..., str]:
     """Run Python source in a process of its own, killed after ``timeout`` seconds with all that it forked."""
 
-    def run(source: str, *arguments: str, timeout: float = 120, environment: dict[str, str] | None = None) -> str:
+    def run(
+        source: str,
+        *arguments: str,
+        timeout: float = 120,
+        environment: Mapping[str, str] = MappingProxyType({}),
+        prefix: Sequence[str] = (),
+    ) -> str:
         script = tmp_path / "script.py"
         script.write_text(textwrap.dedent(source))
         process = subprocess.Popen(
-            [sys.executable, "-W", "error", str(script), *arguments],
+            [*prefix, sys.executable, "-W", "error", str(script), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, **environment},
         )
         try:
             out, err = process.communicate(timeout=timeout)
