@@ -7,7 +7,7 @@ The hot path behind ``tracking``. Every call ends in ``add_call``, the well-form
 import time
 from bisect import bisect_left
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genai_metrics import runtime
 from genai_metrics.blocks import ATOMIC, Block
@@ -23,7 +23,9 @@ from genai_metrics.catalog import (
 )
 from genai_metrics.labels import UNKNOWN
 from genai_metrics.numbers import LARGEST_COUNT
-from genai_metrics.pricing import Price
+
+if TYPE_CHECKING:
+    from genai_metrics.pricing import Price
 
 Rates = tuple[float, float, float, float, float, float]
 """US dollars per token of input, cache read, cache write, output, reasoning; and per call."""
@@ -91,7 +93,7 @@ class CallSeries:
         self.set_price(price)
         return final
 
-    def set_price(self, price: Price | None) -> None:
+    def set_price(self, price: "Price | None") -> None:
         """Take over a resolved price; ``None`` is an unknown one."""
         self.price = price
         self.rates: Rates | None = None

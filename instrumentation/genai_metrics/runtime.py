@@ -11,15 +11,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from genai_metrics.catalog import DEFAULT_LABEL_CAPS
 from genai_metrics.exposition import BlockCollector
-from genai_metrics.pricing import Price, PriceResolver
-from genai_metrics.pricing import warm_up as load_price_data
 from genai_metrics.recorder import Recorder
 from genai_metrics.settings import DEFAULT_THRESHOLDS, Settings, from_environment
+
+if TYPE_CHECKING:
+    from genai_metrics.pricing import Price, PriceResolver
 
 logger = logging.getLogger("genai_metrics")
 
@@ -44,7 +46,6 @@ _state = _State()
 _caches: list[Callable[[], None]] = []
 _registries: list[CollectorRegistry] = []
 _fork_hook_set = False
-_NOT_KNOWN = Price(0.0, 0.0, 0.0, 0.0, 0.0)
 _KNOWN_PRICES = 1000
 _LONGEST_FORK_DELAY_SECONDS = 5.0
 
@@ -72,23 +73,30 @@ def existing_recorder() -> Recorder | None:
     return _state.recorder
 
 
-def prices() -> PriceResolver:
+def prices() -> "PriceResolver":
     """Return the resolver for the price file of the settings; loads nothing before its first use."""
     if _state.prices is None:
+        # Not with the package, which would take a quarter longer to import: not every process looks prices up.
+        from genai_metrics.pricing import PriceResolver
+
         current = recorder()
         _state.prices = PriceResolver(current.settings.price_file, on_fault=current.fault)
     return _state.prices
 
 
-def price_of(provider: str | None, model: str) -> tuple[Price | None, bool]:
+def price_of(provider: str | None, model: str) -> "tuple[Price | None, bool]":
     """Return the price of a model now (``None``: unknown), and whether that answer may be kept until it expires.
 
     Remembers what it found: looking up takes up to a millisecond, and the first one 0.3 s.
     """
     state = _state
-    known = state.known_prices.get((provider, model), _NOT_KNOWN)
-    if known is None or (known is not _NOT_KNOWN and (known.expires_at is None or time.time() < known.expires_at)):
-        return known, True
+    try:
+        known = state.known_prices[provider, model]
+    except KeyError:
+        pass
+    else:
+        if known is None or known.expires_at is None or time.time() < known.expires_at:
+            return known, True
     if state.pricing_thread == threading.get_ident():
         # A signal handler interrupts its own thread's look-up, perhaps an import that is half done.
         return None, False
@@ -165,6 +173,8 @@ def configure(
 def warm_up() -> None:
     """Load the price table now (about 0.3 s, once), so that the first recorded call does not wait for it."""
     with _state.price_lock:
+        from genai_metrics.pricing import warm_up as load_price_data
+
         load_price_data()
 
 
