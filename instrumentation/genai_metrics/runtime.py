@@ -8,7 +8,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -168,6 +169,33 @@ def configure(
         _state.settings = settings
         _state.registry = registry
         _install(Recorder(settings, earlier))
+
+
+def restart() -> None:
+    """Go on with a recorder that has counted nothing; to the exporter the earlier one's file is an ended process's."""
+    with _state.lock:
+        earlier = _state.recorder
+        if earlier is not None:
+            _install(Recorder(earlier.settings))
+            earlier.let_go()
+
+
+@contextmanager
+def isolated(settings: Settings, registry: CollectorRegistry) -> Iterator[None]:
+    """Have all threads record with ``settings`` while the block runs, and then as they did before."""
+    global _state
+    around = _state
+    _state = _State(settings, registry)
+    try:
+        _install(Recorder(settings))
+        yield
+    finally:
+        inside, _state = _state.recorder, around
+        for forget in _caches:
+            forget()
+        _registries.remove(registry)
+        if inside is not None:
+            inside.let_go()
 
 
 def warm_up() -> None:
