@@ -1,6 +1,9 @@
 """Thin instrumentation for LLM, RAG and agent workflows: ``from genai_metrics import track_llm_call``."""
 
+from genai_metrics.caches import track_cache
+from genai_metrics.local import export_json, health, print_report, report, reset, snapshot
 from genai_metrics.quality import track_degradation, track_feedback, track_quality, track_warning
+from genai_metrics.questions import normalize_question
 from genai_metrics.resources import track_dependency, track_pool, track_queue
 from genai_metrics.runtime import configure, warm_up
 from genai_metrics.stages import operation, retrieval, tool_call
@@ -12,10 +15,18 @@ __all__ = [
     "asgi_app",
     "configure",
     "current_run",
+    "export_json",
+    "health",
     "llm_call_in_flight",
+    "normalize_question",
     "operation",
+    "print_report",
+    "report",
+    "reset",
     "retrieval",
+    "snapshot",
     "tool_call",
+    "track_cache",
     "track_degradation",
     "track_dependency",
     "track_feedback",
