@@ -19,11 +19,10 @@ down: $(READY)  ## Stop what `make up` started; data is kept
 test: lint servers  ## Lint, type-check and run all tests against real servers
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(READY)  ## ruff, mypy, docstrings, generated files
+lint: $(READY)  ## ruff (docstrings included), mypy, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/interrogate -q instrumentation exporter stack grafana examples benchmarks tests
 	$(BIN)/python -m genai_dashboards --check
 
 format: $(READY)  ## Rewrite the sources in house style

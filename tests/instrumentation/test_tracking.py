@@ -27,6 +27,7 @@ class TestExample:
     """The call that the documentation shows."""
 
     def call(self) -> None:
+        """Record it as it is written there."""
         track_llm_call(
             mode="1",
             model="gpt-4",
