@@ -48,7 +48,7 @@ def distribution(bounds: Sequence[float], values: Sequence[float]) -> Distributi
 
 
 def quantile(share: float, bounds: Sequence[float], counts: Sequence[float]) -> float:
-    """Return the value below which ``share`` (0 to 1) of the observations lie, as ``histogram_quantile`` estimates it.
+    """Return the value below which ``share`` (above 0, to 1) of the observations lie, as ``histogram_quantile`` does.
 
     ``counts``: of each bucket by itself, the one above the last bound included; not all 0. Observations are taken to
     lie evenly in their bucket, the first of which begins at 0.
@@ -61,8 +61,6 @@ def quantile(share: float, bounds: Sequence[float], counts: Sequence[float]) -> 
     if index == 0 and bounds[0] <= 0:
         return bounds[0]
     lower = bounds[index - 1] if index else 0.0
-    if not counts[index]:  # share 0 and an empty first bucket
-        return lower
     below = cumulative[index - 1] if index else 0.0
     return lower + (bounds[index] - lower) * (rank - below) / counts[index]
 
