@@ -4,7 +4,7 @@ Imports the catalogue only; reads the environment when asked to, never at import
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -26,7 +26,8 @@ class Settings:
     ``metrics_dir``: where the process keeps its file for the exporter; ``None`` keeps everything in private memory,
     served by a collector on the prometheus_client registry. ``label_caps``: largest number of distinct values by label,
     for every label of the catalogue. ``quality_thresholds``: score from 0 to 1 below which an answer counts as poor, by
-    priority. ``pricing``: ``False`` looks up no prices and counts no call as unpriced.
+    priority. ``pricing``: ``False`` looks up no prices and counts no call as unpriced. ``token_counter``: from model and
+    text to tokens, for calls whose usage was not reported; ``None`` takes four characters for one.
     """
 
     metrics_dir: Path | None = None
@@ -35,6 +36,7 @@ class Settings:
     price_file: Path | None = None
     pricing: bool = True
     quality_thresholds: Mapping[str, float] = field(default_factory=lambda: DEFAULT_THRESHOLDS)
+    token_counter: Callable[[str, str], int] | None = None
 
 
 def from_environment() -> Settings:
