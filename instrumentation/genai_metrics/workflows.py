@@ -30,9 +30,9 @@ class workflow(Span):  # read as a verb: with workflow(...)
     ``mode``, ``tenant``, ``agent``, ``priority``: what is left out comes from the workflow around this one, if any.
     ``priority`` chooses the threshold of quality scores (``critical``, ``important``, ``normal``, ``low`` or yours).
 
-    Records at the end: duration by outcome (``error`` with any exception, ``cached`` after ``cache_hit()``, else
-    ``success``), the agent's run, iterations. Exceptions go on unchanged. No method raises; all may be called from any
-    thread.
+    Records at the end: duration by outcome (``error`` with any exception or after ``failed()``, ``cached`` after
+    ``cache_hit()``, else ``success``), the agent's run, iterations. Exceptions go on unchanged. No method raises; all
+    may be called from any thread.
     """
 
     def __init__(
@@ -48,6 +48,11 @@ class workflow(Span):  # read as a verb: with workflow(...)
         self._cache = "none"
         self._iterations = 0
         self._content_seen = False
+        self._failure: str | None = None
+
+    def failed(self, error_type: str) -> None:
+        """Say that the run failed although no exception leaves it: the outcome is ``error``, of this type."""
+        self._failure = error_type
 
     def iteration(self) -> None:
         """Say that a refinement loop begins its next iteration."""
@@ -99,15 +104,16 @@ class workflow(Span):  # read as a verb: with workflow(...)
             around.priority if priority is None else priority,
             self,
         )
-        self._cache, self._iterations, self._content_seen = "none", 0, False
+        self._cache, self._iterations, self._content_seen, self._failure = "none", 0, False, None
         count(WORKFLOW_IN_FLIGHT, (self.mode,))
 
     def _end(self, seconds: float, error: BaseException | None) -> None:
         count(WORKFLOW_IN_FLIGHT, (self.mode,), amount=-1.0)
-        outcome = "error" if error is not None else "cached" if self._cache == "hit" else "success"
+        error_type = self._failure if error is None else type(error).__name__
+        outcome = "error" if error_type is not None else "cached" if self._cache == "hit" else "success"
         observe(WORKFLOW, (self.mode, outcome, self._cache), seconds, name="duration")
-        if error is not None:
-            count(WORKFLOW_ERROR, (self.mode, type(error).__name__))
+        if error_type is not None:
+            count(WORKFLOW_ERROR, (self.mode, error_type))
         if self._context.agent is not None:
             count(AGENT_RUN, (self._context.agent, outcome))
         if self._iterations:
