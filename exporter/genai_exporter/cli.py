@@ -3,7 +3,10 @@
 Exit codes: 0 after SIGTERM or SIGINT, 1 when it cannot serve (address, directory), 2 when it is told wrongly.
 """
 
+import json
 import logging
+import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -14,6 +17,8 @@ from genai_exporter import config as configuration
 from genai_exporter import logfmt
 from genai_exporter.aggregate import Applications, DirectoryError
 from genai_exporter.collectors.exporter import exporter_version
+from genai_exporter.reporting import report_on
+from genai_metrics.reports import as_dict, as_text
 from genai_metrics.yamlfile import YamlError, nearest
 
 try:
@@ -143,6 +148,63 @@ def _serve(config: configuration.Config, directory: Path) -> None:
             else:
                 # Its thread still reads the directory. The kernel drops the lock when the process ends.
                 log.warning("stopped during a scrape that does not end")
+
+
+@main.command()
+@click.option(
+    "--metrics-dir",
+    "metrics_dir",
+    envvar="GENAI_METRICS_DIR",
+    show_envvar=True,
+    required=True,
+    metavar="DIR",
+    callback=_reading(_directory),
+    help="Directory that the applications write to; it is only read, also beside a running exporter.",
+)
+@click.option("--service", metavar="NAME", help="One service alone (default: all together).")
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of tables; with --watch one line each time.")
+@click.option("--watch", is_flag=True, help="Read and show again until Ctrl-C.")
+@click.option(
+    "--interval",
+    metavar="SECONDS",
+    default="2",
+    show_default=True,
+    callback=_reading(configuration.seconds),
+    help="How long --watch waits in between.",
+)
+def report(metrics_dir: Path, service: str | None, as_json: bool, watch: bool, interval: float) -> None:
+    """Show what all processes have counted: workflows, stages, models, tools, caches, tenants."""
+    server.end_on_signals()
+    try:
+        if sys.stdout.isatty() and not as_json:
+            _show_tables(metrics_dir.absolute(), service, interval if watch else None)
+            return
+        while True:
+            found, problems = report_on(metrics_dir.absolute(), service)
+            if as_json:
+                told = {**as_dict(found), "problems": problems}
+                text = json.dumps(told, allow_nan=False, ensure_ascii=False, indent=None if watch else 2) + "\n"
+            else:
+                text = "".join([as_text(found), *(f"{problem}\n" for problem in problems), "\n" if watch else ""])
+            click.echo(text, nl=False)
+            if not watch:
+                return
+            time.sleep(interval)
+    except DirectoryError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _show_tables(directory: Path, service: str | None, interval: float | None) -> None:
+    try:
+        from genai_exporter import tables
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"{error.name} is not installed; tables need: pip install 'genai-exporter[exporter]'; or use --json"
+        ) from None
+    if interval is None:
+        tables.show(tables.drawn(*report_on(directory, service)))
+    else:
+        tables.watch(lambda: tables.drawn(*report_on(directory, service)), interval)
 
 
 def _usage_error(message: str) -> NoReturn:
