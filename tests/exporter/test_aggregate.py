@@ -229,6 +229,30 @@ class TestCaps:
                 assert_not_below(found, samples(applications))
         assert total(samples(applications), "genai_tenant_requests_total", 'service="service"') == 240
 
+    @pytest.mark.parametrize("born_at_zero_seconds", [0, 1e9])
+    def test_who_comes_later_does_not_push_out(
+        self, born_at_zero_seconds: float, tmp_path: Path, writer: Writer, exporter: Open, samples: Samples
+    ) -> None:
+        """Tenants of an earlier run are admitted again, shown as 0 still or not, though another file sorts first."""
+        options = {"born_at_zero_seconds": born_at_zero_seconds, "label_caps": {"tenant": 2}}
+        for name, tenants in (("z.blocks", ("early", "bird")), ("a.blocks", ("another", "late"))):
+            recorder = writer(tmp_path / name)
+            for tenant in tenants:
+                recorder.block(TENANT_REQUESTS, (tenant, "m")).add(0, 1)
+        series = {
+            f'genai_tenant_requests_total{{service="service",tenant="{name}",mode="m"}}' for name in ("early", "bird")
+        }
+        directory = tmp_path / "shared"
+        for name in ("z.blocks", "a.blocks"):
+            applications = exporter(directory, **options)
+            (path,) = (tmp_path / name).glob("*.blocks")
+            path.rename(directory / name)
+            found = samples(applications)
+            assert {name for name in found if "tenant_requests" in name and OVERFLOW not in name} == series
+            applications.close()
+        applications = exporter(directory, **options)
+        assert samples(applications) == found
+
     def test_a_lower_cap_loses_nothing(
         self, tmp_path: Path, writer: Writer, exporter: Open, samples: Samples, total: Sum
     ) -> None:
