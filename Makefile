@@ -24,13 +24,15 @@ lint: $(READY)  ## ruff (docstrings included), mypy, generated files
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m genai_dashboards --check
+	$(BIN)/python docs/metrics_reference.py --check
 
 format: $(READY)  ## Rewrite the sources in house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-generate: $(READY)  ## Write the generated files again: dashboards
+generate: $(READY)  ## Write the generated files again: dashboards, docs/metrics.md
 	$(BIN)/python -m genai_dashboards
+	$(BIN)/python docs/metrics_reference.py
 
 bench: $(READY)  ## Measure the record path and the scrape beside the peers
 	$(BIN)/python -m benchmarks $(ARGS)
