@@ -61,6 +61,10 @@ class Total:
         return self._round == round_
 
 
+MOST_MERGED_VALUES = 10_000
+"""How many merged values of a label are told apart, to be counted; beyond, memory would grow with every new one."""
+
+
 def exact_sum(parts: Sequence[Values]) -> list[Values]:
     """Return few vectors with exactly the sum of ``parts``: the rounded sum, what that left out, and so on.
 
@@ -123,7 +127,7 @@ class Totals:
         yield from self._in_order.items()
 
     def merged_values(self) -> dict[tuple[str, str], int]:
-        """Return, by service and label, how many distinct values were merged into ``__other__`` here."""
+        """Return, by service and label, how many distinct values were merged into ``__other__`` here (10 000 at most)."""
         return {name: len(values) for name, values in self._refused.items()}
 
     def _admit(self, service: str, label: str, value: str) -> str:
@@ -134,5 +138,7 @@ class Totals:
         if value in admitted or len(admitted) < cap:
             admitted.add(value)
             return value
-        self._refused.setdefault((service, label), set()).add(value)
+        refused = self._refused.setdefault((service, label), set())
+        if len(refused) < MOST_MERGED_VALUES:
+            refused.add(value)
         return OVERFLOW

@@ -4,9 +4,11 @@ from array import array
 from fractions import Fraction
 from math import fsum
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genai_exporter import totals as totals_module
 from genai_exporter.totals import Total, Totals, exact_sum
 from genai_metrics.catalog import DEPENDENCY, LLM_FALLBACK, OVERFLOW, TENANT, TENANT_REQUESTS
 from genai_metrics.exposition import label_text
@@ -125,3 +127,11 @@ class TestTotals:
         ((kind, ordered),) = totals.by_kind()
         assert kind is LLM_FALLBACK
         assert [total.key for total in ordered] == [b"a\0x\0y", b"b\0b\0b", b"c\0d\0e"]
+
+    def test_merged_values_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """However many values are merged, only so many are remembered, and all are merged."""
+        monkeypatch.setattr(totals_module, "MOST_MERGED_VALUES", 3)
+        totals = Totals({"tenant": 1})
+        keys = {totals.find(TENANT, "s", f"t{i}".encode()).key for i in range(10)}  # type: ignore[union-attr]
+        assert keys == {b"t0", OVERFLOW.encode()}
+        assert totals.merged_values() == {("s", "tenant"): 3}
