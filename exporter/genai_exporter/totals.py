@@ -127,7 +127,7 @@ class Totals:
         yield from self._in_order.items()
 
     def merged_values(self) -> dict[tuple[str, str], int]:
-        """Return, by service and label, how many distinct values were merged into ``__other__`` here (10 000 at most)."""
+        """Return, by service and label, how many distinct values (10 000 at most) were merged into ``__other__``."""
         return {name: len(values) for name, values in self._refused.items()}
 
     def _admit(self, service: str, label: str, value: str) -> str:
