@@ -10,7 +10,7 @@ import threading
 import time
 
 from genai_metrics.blockfile import BlockFileWriter
-from genai_metrics.blocks import Block, Key, private_values
+from genai_metrics.blocks import Block, Key, PrivateMemory, private_values
 from genai_metrics.catalog import FAULT_REASONS, LABEL_OVERFLOW, RECORDER_FAULT, BlockKind
 from genai_metrics.labels import LabelCaps, clean, described
 from genai_metrics.settings import Settings
@@ -36,6 +36,7 @@ class Recorder:
         self.service = clean(settings.service_name)[0]
         self._blocks: dict[BlockKind, dict[Key, Block]] = {}
         self._waiting: dict[tuple[BlockKind, Key], Block] = {}
+        self._memory = PrivateMemory()
         self._lock = threading.RLock()
         self._logged: set[str] = set()
         self._writer: BlockFileWriter | None = None
@@ -136,7 +137,8 @@ class Recorder:
                 return self._successor._raw_block(kind, key, beside)
             if block is None:
                 name, in_file = (kind, key), self.settings.metrics_dir is not None
-                new = Block(kind, key, private_values(kind), beside)
+                values = private_values(kind) if in_file else self._memory.take(kind.slots)
+                new = Block(kind, key, values, beside)
                 # One step, like all that has no call in it: a handler has made the same block before it or finds this
                 # one, and no exception from a handler leaves a block that nobody moves into the file.
                 if key not in of_kind:

@@ -35,6 +35,7 @@ Encoder = Callable[[Any], bytes]
 
 _READ_AT_ONCE = 256
 _METHODS = "GET, HEAD"
+_PLAIN = ("Content-Type", "text/plain; charset=utf-8")
 
 
 def asgi_app(
@@ -124,9 +125,9 @@ class _Endpoint:
         self, method: str, path: str, own_path: str, mounted: bool, headers: dict[str, str]
     ) -> tuple[int, list[tuple[str, str]], Iterator[bytes]]:
         if path != own_path and not (mounted and path in ("", "/")):
-            return 404, [("Content-Type", "text/plain; charset=utf-8")], iter((b"Not found\n",))
+            return 404, [_PLAIN], iter(() if method == "HEAD" else (b"Not found\n",))
         if method not in ("GET", "HEAD"):
-            return 405, [("Allow", _METHODS), ("Content-Length", "0")], iter(())
+            return 405, [_PLAIN, ("Allow", _METHODS)], iter((f"Only {_METHODS}\n".encode(),))
         openmetrics = prefers_openmetrics(headers["accept"])
         content_type, encode = _openmetrics(headers["accept"]) if openmetrics else (TEXT_TYPE, encode_text)
         head = [("Content-Type", content_type), ("Vary", "Accept, Accept-Encoding")]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -172,9 +173,11 @@ def run_python(tmp_path: Path) -> Callable[..., str]:
         try:
             out, err = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            out, err = process.communicate()
-            pytest.fail(f"hung for {timeout} s; printed {out!r}; {err}")
+            pytest.fail(f"hung for {timeout} s")
+        finally:
+            with suppress(ProcessLookupError):  # those that it forked, too
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
         assert process.returncode == 0, err
         return out
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from genai_metrics.blocks import ATOMIC, Block, private_values
+from genai_metrics.blocks import ATOMIC, Block, PrivateMemory, private_values
 from genai_metrics.catalog import LLM_CALL, LLM_FALLBACK
 
 
@@ -38,3 +38,15 @@ def test_locks_only_where_needed() -> None:
     beside = Block(LLM_CALL, ("m",) * 5, private_values(LLM_CALL), call)
     assert (call.lock is None) is ATOMIC
     assert beside.lock is call.lock
+
+
+def test_private_memory_is_never_shared() -> None:
+    """Whatever sizes are taken, all are zeroed, of that size, and nobody else's."""
+    memory = PrivateMemory()
+    sizes = [1, 30, 7, 5000, 1, 1023, 1, 1024, 1025, *range(1, 60)]
+    taken = [memory.take(size) for size in sizes]
+    assert [values.tolist() for values in taken] == [[0.0] * size for size in sizes]
+    for number, values in enumerate(taken):
+        for slot in range(len(values)):
+            values[slot] += number
+    assert [values.tolist() for values in taken] == [[float(n)] * size for n, size in enumerate(sizes)]

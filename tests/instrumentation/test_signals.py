@@ -54,15 +54,22 @@ def interrupt(action: Callable[[], None], handler: Callable[[], None], point: in
 @pytest.mark.parametrize("other", [False, True], ids=["same series", "other series"])
 @pytest.mark.parametrize(
     # There are some thousand points, most of them in making one block after the other: not all of them each time.
-    ("begun", "stride"),
-    [(True, 3), (False, 23)],
-    ids=["new series", "first record"],
+    ("files", "begun", "stride"),
+    [(True, True, 3), (True, False, 23), (False, True, 3)],
+    ids=["new series in a file", "first record of a file", "new series in memory"],
 )
 def test_handler_at_every_point(
-    metrics: "Metrics", monkeypatch: pytest.MonkeyPatch, tmp_path: Path, begun: bool, stride: int, other: bool
+    metrics: "Metrics",
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    files: bool,
+    begun: bool,
+    stride: int,
+    other: bool,
 ) -> None:
     """Wherever a handler comes in between, nothing is lost or doubled, neither in memory nor in the file."""
     monkeypatch.setattr(PriceResolver, "resolve", lambda *_: Price(1.0, 1.0, 1.0, 1.0, 1.0))
+    read = metrics.stored if files else metrics.value
 
     def record(mode: str, tenant: str) -> None:
         track_llm_call(model="m", mode=mode, tenant=tenant, input_tokens=1, duration=1, time_to_first_token=1)
@@ -72,24 +79,25 @@ def test_handler_at_every_point(
     point = 1
     while reached:
         metrics.restart()
-        metrics.directory = tmp_path / f"interrupted-{point}"
-        monkeypatch.setenv("GENAI_METRICS_DIR", str(metrics.directory))
+        if files:
+            metrics.directory = tmp_path / f"interrupted-{point}"
+            monkeypatch.setenv("GENAI_METRICS_DIR", str(metrics.directory))
         if begun:
             runtime.recorder()
         reached = interrupt(lambda: record("m", "t"), lambda: record(*handler_labels), point)
         calls = 3 if reached else 2
         record("m", "t")
-        assert metrics.stored("genai_llm_calls_total") == calls, point
-        assert metrics.stored("genai_llm_time_to_first_token_seconds_count") == calls, point
-        assert metrics.stored("genai_tenant_requests_total") == calls, point
+        assert read("genai_llm_calls_total") == calls, point
+        assert read("genai_llm_time_to_first_token_seconds_count") == calls, point
+        assert read("genai_tenant_requests_total") == calls, point
         # A handler that comes in the middle of a look-up has no price; that call counts as unpriced.
-        unpriced = metrics.stored("genai_llm_unpriced_calls_total")
-        assert metrics.stored("genai_llm_cost_usd_total") == calls - unpriced, point
+        unpriced = read("genai_llm_unpriced_calls_total")
+        assert read("genai_llm_cost_usd_total") == calls - unpriced, point
         assert metrics.faults() == {}, point
         for path in metrics.files():
             path.unlink()
         point += stride
-    assert point > 300
+    assert point > 200
 
 
 def test_handler_that_raises_at_every_point(
