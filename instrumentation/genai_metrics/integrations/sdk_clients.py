@@ -1,0 +1,246 @@
+"""Instruments one client object of the OpenAI or Anthropic library, whose clients are built alike.
+
+Every call of such a client goes through its method ``request``, raw responses, streams and parsed ones too. That one
+method is replaced on the object, with what makes copies of it; its class and other clients stay as they are. Imports
+neither library.
+"""
+
+import functools
+import inspect
+import json
+import weakref
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from genai_metrics import runtime
+from genai_metrics.llm import llm_call
+from genai_metrics.streams import Observation, ObservedStream
+
+_REPLACED = ("request", "_sleep_for_retry", "copy", "with_options")
+
+_current_call: ContextVar[llm_call | None] = ContextVar("genai_metrics_sdk_call", default=None)
+"""The call whose request is being made, for what the client does between its attempts."""
+
+
+class Instrumentation:
+    """Records the calls of one client, and of copies made of it with ``with_options``, until ``uninstrument()``."""
+
+    def __init__(self, client: Any, provider: str, operations: Mapping[str, str]) -> None:
+        self._client = weakref.ref(client)
+        self._provider = provider
+        self._operations = operations
+        self.enabled = True
+        self._replace(client)
+
+    def uninstrument(self) -> None:
+        """Give the client its own methods back; calls and streams under way are still recorded. Safe to repeat."""
+        self.enabled = False  # for copies, and for methods that another library has wrapped since
+        client = self._client()
+        if client is not None:
+            for name in _REPLACED:
+                if _owner(vars(client).get(name)) is self:
+                    del vars(client)[name]
+
+    def _replace(self, client: Any) -> None:
+        wrap_request = self._async_request if inspect.iscoroutinefunction(type(client).request) else self._sync_request
+        wraps: tuple[Callable[[Any], Any], ...] = (wrap_request, self._sleep, self._copy, self._copy)
+        for name, wrap in zip(_REPLACED, wraps, strict=True):
+            original = getattr(client, name, None)
+            # Another library's replacement on the object is left alone but for the request, which is wrapped once more.
+            if original is not None and name not in vars(client):
+                replacement = functools.wraps(original)(wrap(original))
+                replacement.__dict__["genai_metrics"] = self
+                vars(client)[name] = replacement
+
+    def _sync_request(self, original: Any) -> Any:
+        def request(cast_to: Any, options: Any, **settings: Any) -> Any:
+            call = self._begin(options)
+            if call is None:
+                return original(cast_to, options, **settings)
+            token = _current_call.set(call)
+            try:
+                result = original(cast_to, options, **settings)
+            except BaseException as error:
+                call.finish(error)
+                raise
+            finally:
+                _current_call.reset(token)
+            _settle(call, result)
+            return result
+
+        return request
+
+    def _async_request(self, original: Any) -> Any:
+        async def request(cast_to: Any, options: Any, **settings: Any) -> Any:
+            call = self._begin(options)
+            if call is None:
+                return await original(cast_to, options, **settings)
+            token = _current_call.set(call)
+            try:
+                result = await original(cast_to, options, **settings)
+            except BaseException as error:
+                call.finish(error)
+                raise
+            finally:
+                _current_call.reset(token)
+            _settle(call, result)
+            return result
+
+        return request
+
+    def _sleep(self, original: Any) -> Any:
+        def sleep_for_retry(*arguments: Any, **settings: Any) -> Any:
+            call = _current_call.get()
+            if call is not None:
+                status = getattr(settings.get("response"), "status_code", None)
+                call.retry("connection" if status is None else str(status))
+            return original(*arguments, **settings)
+
+        return sleep_for_retry
+
+    def _copy(self, original: Any) -> Any:
+        def copy(*arguments: Any, **settings: Any) -> Any:
+            made = original(*arguments, **settings)
+            if self.enabled:
+                self._replace(made)
+            return made
+
+        return copy
+
+    def _begin(self, options: Any) -> llm_call | None:
+        """Begin a call, ``None`` when the request is none that is recorded."""
+        if not self.enabled:
+            return None
+        try:
+            operation = self._operations.get(options.url.partition("?")[0])
+            if operation is None:
+                return None
+            body = options.json_data
+            model = body.get("model") if isinstance(body, Mapping) else None
+            call = llm_call(model=model, provider=self._provider, operation=operation)
+            call.request(body)
+        except Exception as error:
+            runtime.internal_fault(error)
+            return None
+        call.start()
+        return call
+
+
+def instrument(client: Any, provider: str, operations: Mapping[str, str]) -> Instrumentation:
+    """Instrument a client, once: the one that records its calls already is returned.
+
+    ``operations``: by path of the URL. Raises ``TypeError`` for anything that is no client.
+    """
+    if not callable(getattr(type(client), "request", None)) or not hasattr(client, "base_url"):
+        raise TypeError(f"expected a client object, not {type(client).__name__}")
+    found = _owner(vars(client).get("request"))
+    if isinstance(found, Instrumentation) and found.enabled:
+        return found
+    return Instrumentation(client, provider, operations)
+
+
+def _owner(method: Any) -> Any:
+    return getattr(method, "genai_metrics", None)
+
+
+def _settle(call: llm_call, result: Any) -> None:
+    """Record a call whose request has been answered, or have its stream record it."""
+    try:
+        if hasattr(result, "_iterator") and hasattr(result, "response"):
+            _attach(call, result)
+        elif hasattr(result, "http_response"):
+            _watch_raw(call, result)
+        else:
+            call.usage(result)
+    except Exception as error:
+        runtime.internal_fault(error)
+    call.finish()
+
+
+def _attach(call: llm_call, stream: Any, observation: Observation | None = None) -> None:
+    """See the chunks of a library's own stream object, which stays the same object."""
+    if observation is None:
+        observation = call.observe()
+        _on_close(stream.response, observation)
+    stream._iterator = ObservedStream(stream._iterator, observation)
+
+
+def _on_close(response: Any, observation: Observation) -> None:
+    """Have the end of an HTTP response end the observation: every way to close a stream leads there."""
+    # Weakly, as the method is kept on the response itself: the two must go as soon as the application lets go.
+    own = weakref.ref(response)
+    if hasattr(type(response), "close"):
+
+        def close() -> None:
+            target = own()
+            if target is not None:
+                observation.closed()
+                type(target).close(target)
+
+        response.close = close
+    if hasattr(type(response), "aclose"):
+
+        async def aclose() -> None:
+            target = own()
+            if target is not None:
+                observation.closed()
+                await type(target).aclose(target)
+
+        response.aclose = aclose
+
+
+def _watch_raw(call: llm_call, raw: Any) -> None:
+    """See what a raw response is parsed into, or else what was read of it."""
+    http = raw.http_response
+    if http.is_closed:  # read already, whole
+        call.usage(json.loads(http.content))
+        return
+    observation = call.observe()
+    _on_close(http, observation)
+
+    def seen(result: Any) -> Any:
+        observation.busy = False
+        try:
+            if hasattr(result, "_iterator"):
+                if not isinstance(result._iterator, ObservedStream):
+                    _attach(call, result, observation)
+            elif http.is_closed:
+                call.usage(json.loads(http.content))
+                observation.end()
+        except Exception as error:
+            runtime.internal_fault(error)
+        return result
+
+    for name in ("parse", "read", "json", "text"):
+        method = getattr(type(raw), name, None)
+        if callable(method):
+            vars(raw)[name] = _seen(raw, method, observation, seen)
+
+
+def _seen(raw: Any, method: Any, observation: Observation, seen: Callable[[Any], Any]) -> Any:
+    """Return a method of a raw response that shows its result to ``seen``; what it closes ends nothing before."""
+    own = weakref.ref(raw)
+    if inspect.iscoroutinefunction(method):
+
+        async def read_later(**settings: Any) -> Any:
+            observation.busy = True
+            try:
+                result = await method(own(), **settings)
+            except BaseException as error:
+                observation.end(error)
+                raise
+            return seen(result)
+
+        return read_later
+
+    def read(**settings: Any) -> Any:
+        observation.busy = True
+        try:
+            result = method(own(), **settings)
+        except BaseException as error:
+            observation.end(error)
+            raise
+        return seen(result)
+
+    return read

@@ -1,0 +1,125 @@
+"""Token usage as providers report it, brought to one meaning: input includes what came from and went to the cache.
+
+Reads objects and dicts alike, by their fields, so that no provider's library is needed. Imports the standard library
+and ``numbers``.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from genai_metrics import runtime
+from genai_metrics.numbers import LARGEST_COUNT, checked_number
+
+
+class Usage(NamedTuple):
+    """Tokens of one call: ``input`` with ``cached_input`` and ``cache_write``, ``output`` with ``reasoning``."""
+
+    input: float
+    output: float
+    cached_input: float = 0
+    cache_write: float = 0
+    reasoning: float = 0
+
+
+def field(thing: Any, name: str) -> Any:
+    """Return a field of an object or a dict, ``None`` when it has none or will not say."""
+    if isinstance(thing, Mapping):
+        return thing.get(name)
+    try:
+        return getattr(thing, name, None)
+    except Exception:  # a property of a foreign class
+        return None
+
+
+def usage_of(response: Any) -> Usage | None:
+    """Return the usage that a complete response reports, or that it is itself; ``None`` when there is none.
+
+    Understands OpenAI (chat, responses, embeddings and what imitates them), Anthropic, Google, Bedrock (Converse),
+    LiteLLM and LangChain messages.
+    """
+    for name in ("usage", "usage_metadata", "usageMetadata"):
+        found = field(response, name)
+        if found is not None:
+            return parsed(found)
+    return parsed(response)
+
+
+def model_of(response: Any) -> str | None:
+    """Return the name of the model that a response says it is from."""
+    for name in ("model", "model_version", "modelVersion"):
+        model = field(response, name)
+        if isinstance(model, str) and model:
+            return model
+    return None
+
+
+def parsed(found: Any) -> Usage | None:
+    """Return what a usage object says in its provider's way."""
+    if field(found, "prompt_tokens") is not None:
+        return _chat(found)
+    if field(found, "input_tokens") is not None or field(found, "output_tokens") is not None:
+        return _messages(found)
+    if field(found, "prompt_token_count") is not None or field(found, "total_token_count") is not None:
+        return _google(found, "prompt_token_count", "tool_use_prompt_token_count", "candidates_token_count",
+                       "thoughts_token_count", "cached_content_token_count")  # fmt: skip
+    if field(found, "promptTokenCount") is not None or field(found, "totalTokenCount") is not None:
+        return _google(found, "promptTokenCount", "toolUsePromptTokenCount", "candidatesTokenCount",
+                       "thoughtsTokenCount", "cachedContentTokenCount")  # fmt: skip
+    if field(found, "inputTokens") is not None:
+        read, write = tokens(found, "cacheReadInputTokens"), tokens(found, "cacheWriteInputTokens")
+        return Usage(tokens(found, "inputTokens") + read + write, tokens(found, "outputTokens"), read, write)
+    return None
+
+
+def _chat(found: Any) -> Usage:
+    """OpenAI's chat form, which most hosts imitate: input includes cached tokens."""
+    given, output = tokens(found, "prompt_tokens"), tokens(found, "completion_tokens")
+    details, made = field(found, "prompt_tokens_details"), field(found, "completion_tokens_details")
+    # DeepSeek says it beside the details, LiteLLM as Anthropic does but with an input that includes both.
+    read = (
+        tokens(details, "cached_tokens")
+        or tokens(found, "cache_read_input_tokens")
+        or tokens(found, "prompt_cache_hit_tokens")
+    )
+    write = (
+        tokens(details, "cache_write_tokens")
+        or tokens(details, "cache_creation_tokens")
+        or tokens(found, "cache_creation_input_tokens")
+    )
+    reasoning = tokens(made, "reasoning_tokens")
+    if reasoning and tokens(found, "total_tokens") == given + output + reasoning:  # xAI counts reasoning apart
+        output += reasoning
+    return Usage(given, output, read, write, reasoning)
+
+
+def _messages(found: Any) -> Usage:
+    """What calls them input and output: OpenAI's responses, LangChain, Anthropic (input without the cache)."""
+    given, output = tokens(found, "input_tokens"), tokens(found, "output_tokens")
+    details = field(found, "input_tokens_details")
+    made = field(found, "output_tokens_details")
+    if details is not None:
+        read, write = tokens(details, "cached_tokens"), tokens(details, "cache_write_tokens")
+        return Usage(given, output, read, write, tokens(made, "reasoning_tokens"))
+    details = field(found, "input_token_details")
+    if details is not None:
+        reasoning = tokens(field(found, "output_token_details"), "reasoning")
+        return Usage(given, output, tokens(details, "cache_read"), tokens(details, "cache_creation"), reasoning)
+    read, write = tokens(found, "cache_read_input_tokens"), tokens(found, "cache_creation_input_tokens")
+    reasoning = tokens(made, "thinking_tokens") or tokens(made, "reasoning_tokens")
+    return Usage(given + read + write, output, read, write, reasoning)
+
+
+def _google(found: Any, prompt: str, tools: str, answer: str, thoughts: str, cached: str) -> Usage:
+    """Google's form: the prompt includes cached content, the answer excludes thoughts."""
+    reasoning = tokens(found, thoughts)
+    given = tokens(found, prompt) + tokens(found, tools)
+    return Usage(given, tokens(found, answer) + reasoning, tokens(found, cached), 0, reasoning)
+
+
+def tokens(found: Any, name: str) -> float:
+    """Return a number of tokens; 0 when it is missing or, which counts as a fault, no number."""
+    value = field(found, name) if found is not None else None
+    if type(value) is int and 0 <= value < LARGEST_COUNT:
+        return value
+    number = checked_number(runtime.recorder(), name, value, LARGEST_COUNT)
+    return 0 if number is None else int(number) if number.is_integer() else number
