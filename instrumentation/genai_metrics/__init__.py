@@ -1,6 +1,7 @@
 """Thin instrumentation for LLM, RAG and agent workflows: ``from genai_metrics import track_llm_call``."""
 
 from genai_metrics.caches import track_cache
+from genai_metrics.llm import llm_call
 from genai_metrics.local import export_json, health, print_report, report, reset, snapshot
 from genai_metrics.quality import track_degradation, track_feedback, track_quality, track_warning
 from genai_metrics.questions import normalize_question
@@ -17,6 +18,7 @@ __all__ = [
     "current_run",
     "export_json",
     "health",
+    "llm_call",
     "llm_call_in_flight",
     "normalize_question",
     "operation",
