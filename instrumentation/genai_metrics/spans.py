@@ -128,10 +128,7 @@ class Span:
                     try:
                         argument = yield item
                         step = inner.send
-                    except GeneratorExit:
-                        span._step(inner.close)
-                        raise
-                    except BaseException as error:
+                    except BaseException as error:  # GeneratorExit too: what to make of it is the generator's affair
                         step, argument = inner.throw, error
             except StopIteration as stop:
                 span.finish()
@@ -162,9 +159,6 @@ class Span:
                     try:
                         argument = yield item
                         step = inner.asend
-                    except GeneratorExit:
-                        await inner.aclose()
-                        raise
                     except BaseException as error:
                         step, argument = inner.athrow, error
             except StopAsyncIteration:
