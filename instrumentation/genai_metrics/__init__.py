@@ -3,6 +3,7 @@
 from genai_metrics.caches import track_cache
 from genai_metrics.llm import llm_call
 from genai_metrics.local import export_json, health, print_report, report, reset, snapshot
+from genai_metrics.monitored import monitored
 from genai_metrics.quality import track_degradation, track_feedback, track_quality, track_warning
 from genai_metrics.questions import normalize_question
 from genai_metrics.resources import track_dependency, track_pool, track_queue
@@ -20,6 +21,7 @@ __all__ = [
     "health",
     "llm_call",
     "llm_call_in_flight",
+    "monitored",
     "normalize_question",
     "operation",
     "print_report",

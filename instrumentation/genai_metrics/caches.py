@@ -78,10 +78,12 @@ class TrackedCache:
         """Say at once how several lookups ended that were not timed."""
         try:
             self._tell_capacity()
-            for slot, (argument, value) in enumerate((("hits", hits), ("misses", misses))):
+            for slot, argument, value in ((1, "misses", misses), (0, "hits", hits)):
                 number = checked_number(runtime.recorder(), argument, value, LARGEST_COUNT)
                 if number:
                     count(CACHE_LOOKUPS, (self.name, mode_or_current(None)), slot=slot, amount=number)
+                    if self._answers and (run := current_run()) is not None:
+                        (run.cache_hit, run.cache_miss)[slot]()
         except Exception as error:
             runtime.internal_fault(error)
 
@@ -99,7 +101,7 @@ class TrackedCache:
         as a fault.
         """
         try:
-            slot = split_slot(CACHE.metrics[_EVICTIONS], reason) if type(reason) is str else None
+            slot = split_slot(CACHE.metrics[_EVICTIONS], reason)
             if slot is None:
                 runtime.recorder().fault(
                     "bad_label", f"reason={described(reason)} is none of capacity, expired, explicit; left out"

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -135,6 +136,11 @@ class TestEntries:
         assert metrics.value("genai_cache_entry_lifetime_seconds_sum") == 610
         assert metrics.value("genai_cache_entry_age_seconds_count") == 0
         assert metrics.faults() == {}
+
+    def test_reason_may_be_a_member_of_an_enumeration(self, metrics: "Metrics") -> None:
+        """Enumerations of text are their text."""
+        track_cache("answers").evict(StrEnum("Reason", ["CAPACITY"]).CAPACITY)  # type: ignore[attr-defined]
+        assert metrics.value(EVICTIONS, reason="capacity") == 1
 
     @pytest.mark.parametrize("shared", [False, True])
     def test_sizes(self, metrics: "Metrics", shared: bool) -> None:
