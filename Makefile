@@ -34,8 +34,8 @@ generate: $(READY)  ## Write the generated files again: dashboards, docs/metrics
 	$(BIN)/python -m genai_dashboards
 	$(BIN)/python docs/metrics_reference.py
 
-bench: $(READY)  ## Measure the record path and the scrape beside the peers
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(READY)  ## Measure the record path and the scrape beside the peers; writes the table of the README
+	$(BIN)/python -m benchmarks $(or $(ARGS),--readme README.md)
 
 servers: $(READY)  ## Fetch Prometheus, promtool, Alertmanager and amtool unless they are installed
 	@$(BIN)/python -m genai_stack fetch

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import footprint, recording, scraping, stalls
+from benchmarks import footprint, recording, scraping, stalls, table
 from benchmarks.results import Section, as_json, markdown, print_sections
 
 Say = Callable[[str], None]
@@ -28,12 +28,24 @@ PARTS: dict[str, Callable[[Path, int, Say], list[Section]]] = {
 @click.option("--only", type=click.Choice(list(PARTS)), multiple=True, help="Measure only this; may be repeated.")
 @click.option("--rounds", type=click.IntRange(1), default=9, help="Rounds; figures are medians over them.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Also write JSON here.")
+@click.option(
+    "--readme",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Also replace the table of the main figures in this file; not with --only.",
+)
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown instead of tables.")
-def main(only: Sequence[str], rounds: int, json_path: Path | None, as_markdown: bool) -> None:
+def main(only: Sequence[str], rounds: int, json_path: Path | None, readme: Path | None, as_markdown: bool) -> None:
     """Measure recording and scraping beside other ways of doing the same; takes some minutes.
 
     Figures hold for this machine and this run: close other programs first. A missed target is printed, not an error.
     """
+    if readme is not None:
+        if only:
+            raise click.UsageError("--readme needs the figures of all parts: leave out --only")
+        try:  # before minutes are spent
+            table.replace(readme.read_text(), "")
+        except ValueError as error:
+            raise click.ClickException(f"{readme}: {error}") from None
     errors = Console(stderr=True)
     sections: list[Section] = []
     with errors.status("starting") as status:
@@ -58,6 +70,8 @@ def main(only: Sequence[str], rounds: int, json_path: Path | None, as_markdown: 
         print_sections(console, sections)
     if json_path is not None:
         json_path.write_text(json.dumps({"machine": machine(), "sections": as_json(sections)}, indent=1) + "\n")
+    if readme is not None:
+        readme.write_text(table.replace(readme.read_text(), table.compact(machine(), sections)))
 
 
 def machine() -> str:

@@ -50,7 +50,9 @@ def measure(*, rounds: int, say: Callable[[str], None]) -> list[Section]:
         ),
         PEER,
     )
-    import_section = Section("Import", "ms", (Figure(IMPORT, ours), Figure(IMPORT_PEER, peer)), IMPORT_PEER)
+    import_section = Section(
+        "Import, after that of prometheus_client", "ms", (Figure(IMPORT, ours), Figure(IMPORT_PEER, peer)), IMPORT_PEER
+    )
     return [
         _with(memory_section, Target(OURS_FILE, memory_section.figure(OURS_FILE).median, 2048, "at most", " KiB")),
         _with(import_section, Target(IMPORT, import_section.figure(IMPORT).median, 60, "at most", " ms")),

@@ -21,7 +21,7 @@ PER_INPUT, PER_READ, PER_WRITE, PER_OUTPUT = 3e-6, 0.3e-6, 3.75e-6, 15e-6  # US 
 
 
 def prometheus_labels() -> Record:
-    """prometheus_client, labels by position, its faster form: twelve metrics, ``.labels()`` at each."""
+    """The same with labels by position, which is faster and breaks when a label is added."""
     made: Any = prometheus_metrics(TWELVE, CollectorRegistry())
     calls, seconds, given, answered, read, written, reasoned, first, per_token = (made[s] for s in CALL_METRICS)
     spent, tenant_calls, tenant_spent = made[COST], made[TENANT_REQUEST_COUNT], made[TENANT_COST]
@@ -63,7 +63,7 @@ def prometheus_labels() -> Record:
 
 
 def prometheus_keywords() -> Record:
-    """The same with labels by name, the more readable form: twelve metrics, ``.labels()`` at each."""
+    """prometheus_client as applications write it, labels by keyword: twelve metrics, ``.labels()`` at each."""
     made: Any = prometheus_metrics(TWELVE, CollectorRegistry())
     calls, seconds, given, answered, read, written, reasoned, first, per_token = (made[s] for s in CALL_METRICS)
     spent, tenant_calls, tenant_spent = made[COST], made[TENANT_REQUEST_COUNT], made[TENANT_COST]
