@@ -36,7 +36,7 @@ def track_quality(
         observe(QUALITY, (mode, evaluator), share, name="score")
         thresholds = runtime.recorder().settings.quality_thresholds
         priority = current.get().priority if priority is None else priority
-        threshold = thresholds.get(priority or DEFAULT_PRIORITY, thresholds[DEFAULT_PRIORITY])
+        threshold = thresholds.get(_text(priority), thresholds[DEFAULT_PRIORITY])
         if share < threshold:
             count(QUALITY, (mode, evaluator), slot=_BELOW)
     except Exception as error:
@@ -82,6 +82,15 @@ def track_warning(kind: str, *, mode: str | None = None) -> None:
         count(WARNING, (mode_or_current(mode), kind))
     except Exception as error:
         runtime.internal_fault(error)
+
+
+def _text(priority: object) -> str:
+    """Return a priority; one that is no text is a fault, and normal."""
+    if isinstance(priority, str):
+        return priority
+    if priority is not None:
+        runtime.recorder().fault("bad_label", f"priority={described(priority)} is no text; taken for normal")
+    return DEFAULT_PRIORITY
 
 
 def _share(value: object, scale: object, name: str) -> float | None:

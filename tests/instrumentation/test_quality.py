@@ -56,6 +56,12 @@ class TestQuality:
             track_quality(0.75, priority="normal")
         assert metrics.value(BELOW, mode="1") == 1
 
+    def test_priority_of_another_type(self, metrics: "Metrics") -> None:
+        """Is a normal one, and a fault; the score counts."""
+        track_quality(0.59, priority=["critical"])  # type: ignore[arg-type]
+        assert metrics.value(BELOW) == 1
+        assert metrics.faults() == {"bad_label": 1}
+
     @pytest.mark.parametrize(
         ("score", "scale"), [(-1, 10), (11, 10), (1, 0), (1, -1), (float("nan"), 1), ("1", 1), (None, 1), (1, None)]
     )
