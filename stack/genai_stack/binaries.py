@@ -22,7 +22,7 @@ Report = Callable[[str], None]
 # Also searched after PATH: places where packages put servers and which are missing from many users' PATH.
 _EXTRA_FOLDERS = ("/usr/local/bin", "/usr/sbin", "/usr/share/grafana/bin", "/usr/libexec/docker/cli-plugins")
 _FOLDERS_IN_PACKAGE = ("usr/bin", "usr/libexec/docker/cli-plugins")
-_VERSION = re.compile(r"version:?\s+v?(\d+)\.(\d+)(?:\.(\d+))?", re.IGNORECASE)
+_VERSION = re.compile(r"(?:version:?\s+v?|\bv=)(\d+)\.(\d+)(?:\.(\d+))?", re.IGNORECASE)
 
 
 class MissingServer(RuntimeError):
@@ -31,12 +31,17 @@ class MissingServer(RuntimeError):
 
 @dataclass(frozen=True)
 class Program:
-    """One program: its names, the oldest usable version, and the Debian package that has it, if any."""
+    """One program: its names, the oldest usable version, and the Debian package that has it, if any.
+
+    ``also``: packages of what the program needs, unpacked into the same folder. They and it then come from the
+    machine's own release: libraries of another one would not fit.
+    """
 
     names: tuple[str, ...]
     oldest: tuple[int, int]
     package: str | None
     remedy: str
+    also: tuple[str, ...] = ()
 
 
 _UPSTREAM = "Download it from prometheus.io/download and put it on PATH."
@@ -63,11 +68,19 @@ PROGRAMS = {
         "docker-compose",
         "Install it as docs.docker.com/compose/install says.",
     ),
+    # For the tests of the Redis integration. 6.2: GETEX and GETDEL.
+    "redis-server": Program(
+        ("redis-server",),
+        (6, 2),
+        "redis-server",
+        "Install it with your system's package manager, or as redis.io/docs says.",
+        also=("redis-tools", "libatomic1", "libjemalloc2", "liblzf1"),
+    ),
 }
 """Every program by the name that ``find`` and ``require`` take."""
 
 FETCHED_BY_DEFAULT = ("prometheus", "promtool", "alertmanager", "amtool")
-"""The programs that a native run and the tests need."""
+"""The programs that a native run and the tests need; tests of integrations fetch theirs themselves."""
 
 
 def silent(_line: str) -> None:
@@ -139,15 +152,18 @@ def require(name: str, cache: Path = CACHE, report: Report = silent) -> Path:
 def fetch(names: list[str], cache: Path = CACHE, report: Report = silent) -> None:
     """Fetch the packages of those programs that are not here yet; ``MissingServer`` when one cannot be."""
     missing = [name for name in names if find(name, cache) is None]
-    packages = sorted({package for name in missing if (package := PROGRAMS[name].package)})
-    if not packages:
+    if not any(PROGRAMS[name].package for name in missing):
         return
     try:
         with debian.locked(cache, report):
             # Another process may have fetched them while this one waited for the lock.
-            still = sorted({PROGRAMS[name].package or "" for name in missing if find(name, cache) is None})
-            if still:
-                debian.unpack(still, cache, report)
+            still = [PROGRAMS[name] for name in missing if find(name, cache) is None]
+            alone = sorted({program.package for program in still if program.package and not program.also})
+            if alone:
+                debian.unpack(dict.fromkeys(alone, ()), cache, report)
+            whole = {program.package: program.also for program in still if program.package and program.also}
+            if whole:
+                debian.unpack(whole, cache, report, suite=debian.own_suite())
     except debian.FetchError as error:
         olds = [describe_old(name) for name in missing]
         raise MissingServer(

@@ -1,4 +1,4 @@
-"""Fetch packages of Debian's unstable suite and unpack them into a folder, without installing anything.
+"""Fetch packages of Debian and unpack them into a folder, without installing anything.
 
 The system's own package lists and settings are not touched: apt works with a sources list, package lists
 and a cache of its own, made from the machine's Debian source line with the suite replaced. Needs no root.
@@ -9,13 +9,14 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from genai_stack import relocation
 
 SUITE = "sid"
+"""Where packages that stand alone come from: the newest."""
 _OTHER_ARCHIVES = ("security", "backports", "debug", "ports")
 
 
@@ -36,8 +37,12 @@ def locked(folder: Path, report: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
-def unpack(packages: list[str], folder: Path, report: Callable[[str], None]) -> None:
-    """Put each package's files into ``folder/<package>``; call it with the folder's lock held.
+def unpack(
+    packages: Mapping[str, Sequence[str]], folder: Path, report: Callable[[str], None], suite: str = SUITE
+) -> None:
+    """Put each package's files, and those of the packages that go with it, into ``folder/<package>``.
+
+    Call it with the folder's lock held.
 
     Everything happens in a temporary folder first, so that a run that is killed leaves no half-unpacked
     package. Raises ``FetchError``.
@@ -47,20 +52,23 @@ def unpack(packages: list[str], folder: Path, report: Callable[[str], None]) -> 
             raise FetchError(f"servers can be fetched on Debian only, and this machine has no {tool}.")
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as name:
         work = Path(name)
-        sources = work / "unstable.sources"
-        sources.write_text(source_stanza(Path("/etc/apt")))
+        sources = work / "own.sources"
+        sources.write_text(source_stanza(Path("/etc/apt"), suite))
         options = _apt_options(work, sources)
-        report(f"reading the package lists of Debian {SUITE}")
+        report(f"reading the package lists of Debian {suite}")
         _run(["apt-get", *options, "-qq", "update"], work)
-        for package in packages:
-            report(f"downloading {package}")
-            _run(["apt-get", *options, "-qq", "download", package], work)
-            archives = sorted(work.glob(f"{package}_*.deb"))
-            if not archives:
-                raise FetchError(f"apt-get downloaded no file for the package {package}.")
-            report(f"unpacking {archives[0].name}")
-            _run(["dpkg", "-x", str(archives[0]), f"{package}.new"], work)
+        for package, also in packages.items():
+            for each in (package, *also):
+                report(f"downloading {each}")
+                _run(["apt-get", *options, "-qq", "download", each], work)
+                archives = sorted(work.glob(f"{each}_*.deb"))
+                if not archives:
+                    raise FetchError(f"apt-get downloaded no file for the package {each}.")
+                report(f"unpacking {archives[0].name}")
+                _run(["dpkg", "-x", str(archives[0]), f"{package}.new"], work)
             relocation.relocate(work / f"{package}.new")
+            if also:
+                relocation.bring_libraries(work / f"{package}.new")
             target = folder / package
             if target.exists():  # a version that is now too old
                 target.rename(work / f"{package}.old")
@@ -106,14 +114,23 @@ def _apt_options(work: Path, sources: Path) -> list[str]:
     return [argument for key, value in settings.items() for argument in ("-o", f"{key}={value}")]
 
 
-def source_stanza(apt: Path) -> str:
-    """Sources stanza for the unstable suite on the machine's own mirror; ``FetchError`` if there is none."""
+def own_suite(os_release: Path = Path("/etc/os-release")) -> str:
+    """Name of the release that runs here; unstable has none of its own."""
+    try:
+        lines = os_release.read_text().splitlines()
+    except OSError:
+        return SUITE
+    return next((line.partition("=")[2].strip('"') for line in lines if line.startswith("VERSION_CODENAME=")), SUITE)
+
+
+def source_stanza(apt: Path, suite: str = SUITE) -> str:
+    """Sources stanza for a suite on the machine's own mirror; ``FetchError`` if there is none."""
     for source in _sources(apt):
         uri = source["uris"].split()[0].rstrip("/")
         archive = uri.rpartition("/")[2]
         if "debian" in archive and not any(part in archive for part in _OTHER_ARCHIVES):
             signed = source.get("signed-by", "")
-            return f"Types: deb\nURIs: {uri}\nSuites: {SUITE}\nComponents: main\n" + (
+            return f"Types: deb\nURIs: {uri}\nSuites: {suite}\nComponents: main\n" + (
                 f"Signed-By: {signed}\n" if signed else ""
             )
     raise FetchError(f"no source line of the Debian archive was found below {apt}.")

@@ -19,6 +19,27 @@ exec {_DESCRIPTOR}<"$here/../share/prometheus"
 exec "$here/$(basename "$0").relocated" "$@"
 """
 
+_LIBRARY_SCRIPT = """#!/bin/sh
+# Has the program beside this script find the libraries that were unpacked with it.
+here=$(dirname "$(readlink -f "$0")")
+for folder in "$here"/../lib/*-linux-*; do LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"; done
+export LD_LIBRARY_PATH
+exec "$here/$(basename "$0").relocated" "$@"
+"""
+
+
+def bring_libraries(package: Path) -> None:
+    """Have the programs below ``usr/bin`` of an unpacked package load the libraries that lie beside them."""
+    for program in sorted((package / "usr" / "bin").iterdir()):
+        copy = program.with_name(f"{program.name}.relocated")
+        if program.is_symlink():  # one program under two names, which goes by the name that it was called by
+            copy.symlink_to(f"{program.readlink()}.relocated")
+            program.unlink()
+        else:
+            program.rename(copy)
+        program.write_text(_LIBRARY_SCRIPT)
+        program.chmod(0o755)
+
 
 def relocate(package: Path) -> list[Path]:
     """Relocate the programs below ``usr/bin`` of an unpacked package that need it; returns them.

@@ -51,6 +51,7 @@ class TestFind:
             ("grafana version 13.2.0", (13, 2, 0)),
             ("Docker Compose version v2.40.3", (2, 40, 3)),
             ("Docker Compose version 2.40", (2, 40, 0)),
+            ("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64", (7, 0, 15)),
             ("hello", None),
         ],
     )
@@ -183,3 +184,34 @@ class TestRelocation:
         (tmp_path / "usr/share/prometheus").mkdir(parents=True)
         assert relocation.relocate(tmp_path) == []
         assert "relocated" not in script.read_text()
+
+
+class TestOwnSuite:
+    """Programs that bring libraries come from the release that runs here."""
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [("ID=debian\nVERSION_CODENAME=bookworm\n", "bookworm"), ('VERSION_CODENAME="trixie"', "trixie"), ("", "sid")],
+    )
+    def test_is_what_the_system_says(self, text: str, expected: str, tmp_path: Path) -> None:
+        """A release without a name is the unstable one."""
+        release = tmp_path / "os-release"
+        release.write_text(text)
+        assert debian.own_suite(release) == expected
+        assert debian.own_suite(tmp_path / "none") == "sid"
+
+    def test_programs_find_their_libraries(self, tmp_path: Path) -> None:
+        """A program is given the libraries beside it, and goes by the name that it was called by."""
+        package = tmp_path / "package"
+        program(package / "usr/bin/real", '#!/bin/sh\necho "$(basename "$0") $LD_LIBRARY_PATH $1"\n')
+        (package / "usr/bin/other").symlink_to("real")
+        libraries = package / "usr/lib/x86_64-linux-gnu"
+        libraries.mkdir(parents=True)
+        relocation.bring_libraries(package)
+        for name in ("real", "other"):
+            answer = subprocess.run(
+                [package / "usr/bin" / name, "argument"], capture_output=True, text=True, check=True, env={}
+            )
+            called, path, argument = answer.stdout.split()
+            assert (called, argument) == (f"{name}.relocated", "argument")
+            assert Path(path).resolve() == libraries
