@@ -1,9 +1,11 @@
 """Tests of what ``track_cache`` records, and of what it does with nonsense."""
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -235,3 +237,20 @@ def test_forked_children_have_their_own_cache(metrics: "Metrics", run_python: Ca
     assert metrics.stored(LOOKUPS, result="hit") == 1
     assert metrics.stored(LOOKUPS, result="miss") == 1
     assert metrics.stored("genai_cache_capacity_entries") == 20
+
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "caches.md").read_text()
+EXAMPLES = [code for code in re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL) if "redis" not in code]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_guide(run_python: Callable[..., str], number: int) -> None:
+    """The code in the guide runs as it stands, without a fault; Redis's has its own test."""
+    assert len(EXAMPLES) == 4
+    run_python(
+        EXAMPLES[number]
+        + """
+from genai_metrics import runtime
+assert not [b.key for b in runtime.recorder().blocks() if b.kind.name == "recorder_fault" and any(b.read())]
+"""
+    )

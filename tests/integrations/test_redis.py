@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import re
 import socket
 import subprocess
 import time
@@ -326,3 +327,14 @@ class Recorded:
 
     def __iter__(self) -> Iterator[Any]:
         return (getattr(self.client, name)(*args, **kwargs) for name, args, kwargs in self.calls)
+
+
+def test_guide(port: int, client: Any) -> None:
+    """The code in the guide runs as it stands, and records a write and a hit."""
+    guide = (Path(__file__).parents[2] / "docs" / "caches.md").read_text()
+    (code,) = (each for each in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "redis" in each)
+    names: dict[str, Any] = {}
+    exec(code.replace("6379", str(port)), names)
+    names["client"].close()
+    assert sample(WRITES, cache="answers") == sample(LOOKUPS, cache="answers", result="hit") == 1
+    assert sample(FAULTS) == 0
