@@ -1,4 +1,4 @@
-"""Names that several integrations give to providers and errors. Imports nothing."""
+"""Names of providers, as several libraries give them. Imports nothing."""
 
 PROVIDERS = {
     "amazon_bedrock": "aws.bedrock",
@@ -28,15 +28,3 @@ PROVIDERS = {
 def provider_name(name: object) -> str:
     """Return OpenTelemetry's name of a provider; a name that it does not have stays."""
     return PROVIDERS.get(name, name) if isinstance(name, str) and name else "unknown"
-
-
-def error_type(error: object) -> str:
-    """Return the HTTP status that an exception carries, as text, else the name of its class; never raises."""
-    for attribute in ("status_code", "status"):
-        try:
-            status = getattr(error, attribute, None)
-        except Exception:  # a property of a foreign class
-            continue
-        if type(status) is int and 100 <= status < 600:
-            return str(status)
-    return type(error).__name__
