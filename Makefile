@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNNABLE := $(VENV)/.runnable
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
@@ -10,10 +11,10 @@ READY := $(VENV)/.ready
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: $(READY)  ## Start everything with demo data: exporter, Prometheus, Alertmanager, Grafana
+up: $(RUNNABLE)  ## Start everything with demo data: exporter, Prometheus, Alertmanager, Grafana
 	@$(BIN)/python -m genai_stack up $(ARGS)
 
-down: $(READY)  ## Stop what `make up` started; data is kept
+down: $(RUNNABLE)  ## Stop what `make up` started; data is kept
 	@$(BIN)/python -m genai_stack down
 
 test: lint servers  ## Lint, type-check and run all tests against real servers
@@ -37,17 +38,23 @@ generate: $(READY)  ## Write the generated files again: dashboards, docs/metrics
 bench: $(READY)  ## Measure the record path and the scrape beside the peers; writes the table of the README
 	$(BIN)/python -m benchmarks $(or $(ARGS),--readme README.md)
 
-servers: $(READY)  ## Fetch Prometheus, promtool, Alertmanager and amtool unless they are installed
+servers: $(RUNNABLE)  ## Fetch Prometheus, promtool, Alertmanager and amtool unless they are installed
 	@$(BIN)/python -m genai_stack fetch
 
 clean:  ## Remove the virtual environment, fetched servers and run data
 	rm -rf $(VENV) .cache .run
 
-$(READY): pyproject.toml
+# Running needs little; the real provider libraries that the tests talk to are ten times that.
+$(RUNNABLE): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Python 3.11 or newer is needed; say which with: make PYTHON=/path/to/python $(MAKECMDGOALS)"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	    { echo "cannot make a virtual environment; on Debian: apt install python3-venv"; exit 2; }
-	@echo "installing dependencies into $(VENV) (once) ..."
+	@echo "installing the exporter into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[exporter,prices]'
+	@touch $@
+
+$(READY): pyproject.toml $(RUNNABLE)
+	@echo "installing what development and tests need into $(VENV) (once) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
