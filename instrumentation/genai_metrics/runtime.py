@@ -143,8 +143,8 @@ def configure(
     ``pricing``: ``False`` looks up no prices; only cost and rates given in a call count.
     ``quality_thresholds``: score from 0 to 1 below which an answer counts as poor, by priority; your own priorities
     may be among them. Default: critical 0.8, important 0.7, normal 0.6, low 0.5.
-    ``token_counter``: from model and text to its number of tokens, for calls whose provider reports no usage. By default
-    four characters are one token. An exception or an answer that is no whole number counts as a fault.
+    ``token_counter``: from model and text to its number of tokens, for calls whose provider reports no usage. By
+    default four characters are one token. An exception or an answer that is no whole number counts as a fault.
     ``registry``: where the collector goes; used only without a metrics directory.
 
     Raises ``ValueError`` for an unknown label, a cap below 1 or a threshold outside 0-1. Thread-safe.

@@ -26,8 +26,8 @@ class Settings:
     ``metrics_dir``: where the process keeps its file for the exporter; ``None`` keeps everything in private memory,
     served by a collector on the prometheus_client registry. ``label_caps``: largest number of distinct values by label,
     for every label of the catalogue. ``quality_thresholds``: score from 0 to 1 below which an answer counts as poor, by
-    priority. ``pricing``: ``False`` looks up no prices and counts no call as unpriced. ``token_counter``: from model and
-    text to tokens, for calls whose usage was not reported; ``None`` takes four characters for one.
+    priority. ``pricing``: ``False`` looks up no prices and counts no call as unpriced. ``token_counter``: from model
+    and text to tokens, for calls whose usage was not reported; ``None`` takes four characters for one.
     """
 
     metrics_dir: Path | None = None
