@@ -230,6 +230,13 @@ class TestOutcomes:
         assert sample(ERRORS, mode="/raises", error_type="KeyError") == 1
         assert sample("genai_workflow_in_flight") == 0
 
+    def test_an_empty_response_has_no_content(self) -> None:
+        """Of which there is no first time."""
+        app = Starlette(routes=[Route("/", lambda _: Response(b""))], middleware=[Middleware(GenAIMiddleware)])
+        assert get(app, "/").content == b""
+        assert sample(DURATION, mode="/", outcome="success") == 1
+        assert sample(FIRST_CONTENT) == 0
+
     def test_no_response_is_an_error(self) -> None:
         """An application that returns without one."""
 

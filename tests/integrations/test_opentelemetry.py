@@ -2,11 +2,16 @@
 
 import os
 import threading
+from collections.abc import Iterator
 from typing import Any
 
+import openai
 import pytest
+from openai.types.chat import ChatCompletionMessageParam
+from opentelemetry.instrumentation.openai_v2 import OpenAIInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Status, StatusCode, Tracer
+from provider_server import running
 
 import genai_metrics
 from genai_metrics import track_llm_call, workflow
@@ -14,6 +19,7 @@ from genai_metrics.integrations.opentelemetry import RECORDS, GenAISpanProcessor
 from genai_metrics.testing import sample
 
 CALLS = "genai_llm_calls_total"
+HI: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hi"}]
 SECOND = 10**9
 START = 1_800_000_000 * SECOND
 
@@ -175,6 +181,53 @@ class TestCalls:
         span(tracer(), 1, **CHAT, gen_ai__usage__input_tokens="many", gen_ai__response__time_to_first_chunk="soon")
         assert sample(CALLS) == 1
         assert sample("genai_recorder_faults_total") > 0
+
+
+class TestInstrumentor:
+    """OpenTelemetry's own instrumentation of a real OpenAI client."""
+
+    @pytest.fixture
+    def client(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[openai.OpenAI]:
+        """An instrumented client of a local server, with our processor behind it."""
+        monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", "gen_ai_latest_experimental")
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(GenAISpanProcessor())
+        instrumentor = OpenAIInstrumentor()
+        instrumentor.instrument(tracer_provider=provider)
+        try:
+            with (
+                running() as server,
+                openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, timeout=20) as client,
+            ):
+                yield client
+        finally:
+            instrumentor.uninstrument()
+
+    def test_success_stream_and_errors(self, client: openai.OpenAI) -> None:
+        """Exact tokens, errors by type, a stream that is left; results untouched."""
+        with workflow(mode="chat"):
+            answer = client.chat.completions.create(model="gpt-4", messages=HI)
+        assert answer.choices[0].message.content == "Hello, world!"
+        labels = {"provider": "openai", "model": "gpt-4", "mode": "chat", "outcome": "success"}
+        assert tokens(**labels)[:2] == [1000, 50]
+        stream = client.chat.completions.create(
+            model="stream", messages=HI, stream=True, stream_options={"include_usage": True}
+        )
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices) == "Hello, world!"
+        assert tokens(model="stream")[:2] == [1000, 50]
+        for model in ("status-429", "status-500"):
+            with pytest.raises(openai.APIStatusError):
+                client.chat.completions.create(model=model, messages=HI)
+            assert sample(CALLS, model=model, outcome="error") == 1
+        with pytest.raises(openai.APITimeoutError):
+            client.with_options(timeout=0.2).chat.completions.create(model="slow", messages=HI)
+        assert sample("genai_llm_errors_total", error_type="APITimeoutError") == 1
+        left = client.chat.completions.create(model="left", messages=HI, stream=True)
+        next(iter(left))
+        left.close()
+        assert sample(CALLS, model="left", outcome="success") == 1
+        assert sample(CALLS) == 6
+        assert sample("genai_recorder_faults_total") == 0
 
 
 class TestOthers:
