@@ -353,6 +353,30 @@ class TestCounts:
         assert metrics.value(LOOKUPS, result="miss") == metrics.value(LOOKUPS, result="hit") == 2
         assert metrics.value(WRITES) == metrics.value(ENTRIES) == 2
 
+    def test_values_made_of_others(self, metrics: "Metrics") -> None:
+        """What ``__missing__`` looks up in the cache itself are lookups too."""
+
+        class Factorials(cachetools.LRUCache[int, int]):
+            def __missing__(self, key: int) -> int:
+                self[key] = value = key * self[key - 1] if key else 1
+                return value
+
+        cache: Any = monitored(Factorials(100), name="answers")
+        assert (cache[4], cache[4], cache[5]) == (24, 24, 120)
+        assert metrics.value(LOOKUPS, result="miss") == metrics.value(WRITES) == 6
+        assert metrics.value(LOOKUPS, result="hit") == 2
+
+    def test_a_refused_value(self, metrics: "Metrics") -> None:
+        """Storing what cannot be stored has still had the cache drop what expired."""
+        timer = Timer()
+        cache: Any = monitored(cachetools.TTLCache(3, 10, timer), name="answers")
+        cache["a"] = 1
+        timer.now = 11
+        with pytest.raises(TypeError, match="unhashable"):
+            cache[[]] = 2
+        assert metrics.value(ENTRIES) == 0
+        assert metrics.value(WRITES) == metrics.value(EVICTIONS, reason="expired") == 1
+
     def test_a_cache_that_evicts_untold(self, metrics: "Metrics") -> None:
         """Entries that a user's own cache drops by itself while it stores another one left for want of room."""
         cache: Any = monitored(Least(), name="answers")
@@ -598,7 +622,10 @@ class TestFunctions:
             configure(metrics_dir=sys.argv[1])
             square = monitored(functools.lru_cache(lambda n: n * n), name="squares")
             square(1), square(1)
+            square._taking.acquire()  # by a thread of the parent, say
             child = os.fork()
+            if child:
+                square._taking.release()
             square(1)
             if child:
                 assert os.waitpid(child, 0)[1] == 0

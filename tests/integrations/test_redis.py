@@ -156,10 +156,19 @@ class TestSync:
         assert sample(FAULTS) == 0
 
     def pipe(self, client: Any) -> list[Any]:
-        """Five commands in one pipeline, the last of which fails."""
+        """Six commands in one pipeline, the last of which fails."""
         with client.pipeline() as pipe:
-            pipe.set("a:1", 1).get("a:1").get("a:none").get("b:1").lpush("a:1", 2)
+            pipe.set("a:1", 1).get("a:1").get("a:none").get("b:1").lpush("a:list", 2).get("a:list")
             return [str(result) for result in pipe.execute(raise_on_error=False)]
+
+    def test_deleting_keys_of_several_caches(self, client: Any) -> None:
+        """Redis tells how many of the keys were there, not which: what is not known is not counted."""
+        monitor_redis_cache(client, name="a", prefix="a:")
+        client.mset({"a:1": 1, "a:2": 2, "b:1": 1})
+        client.delete("a:1", "b:none")
+        assert sample(EVICTIONS) == 0
+        client.delete("a:2", "b:1")
+        assert sample(EVICTIONS) == 1
 
     def test_errors_go_on(self, client: Any) -> None:
         """What Redis refuses is raised as before and not recorded."""
