@@ -21,8 +21,22 @@ class Usage(NamedTuple):
     reasoning: float = 0
 
 
+_MISSING: Any = object()
+
+
 def field(thing: Any, name: str) -> Any:
     """Return a field of an object or a dict, ``None`` when it has none or will not say."""
+    if thing.__class__ is dict:
+        return thing.get(name)
+    try:
+        # Not getattr() first: a pydantic model takes microseconds to say that it has no such field.
+        value = thing.__dict__.get(name, _MISSING)
+        if value is not _MISSING:
+            return value
+        extra = thing.__pydantic_extra__
+        return None if extra is None else extra.get(name)
+    except Exception:  # no model, and whatever a foreign class raises
+        pass
     if isinstance(thing, Mapping):
         return thing.get(name)
     try:
@@ -118,7 +132,9 @@ def _google(found: Any, prompt: str, tools: str, answer: str, thoughts: str, cac
 
 def tokens(found: Any, name: str) -> float:
     """Return a number of tokens; 0 when it is missing or, which counts as a fault, no number."""
-    value = field(found, name) if found is not None else None
+    value = None if found is None else field(found, name)
+    if value is None:
+        return 0
     if type(value) is int and 0 <= value < LARGEST_COUNT:
         return value
     number = checked_number(runtime.recorder(), name, value, LARGEST_COUNT)

@@ -352,13 +352,13 @@ class TestEndings:
         metrics.configure(files=True)
         with llm_call(model="full") as call:
             stream = call.stream(Source(CHUNKS))
-            child = os.fork()
-            if child == 0:
-                del stream
-                gc.collect()
-                os._exit(0)
-            os.waitpid(child, 0)
-            list(stream)
+        child = os.fork()
+        if child == 0:
+            del stream
+            gc.collect()
+            os._exit(0)
+        os.waitpid(child, 0)
+        list(stream)
         assert metrics.stored(CALLS) == 1
 
 

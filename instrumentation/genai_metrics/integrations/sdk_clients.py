@@ -147,9 +147,9 @@ def _owner(method: Any) -> Any:
 def _settle(call: llm_call, result: Any) -> None:
     """Record a call whose request has been answered, or have its stream record it."""
     try:
-        if hasattr(result, "_iterator") and hasattr(result, "response"):
+        if hasattr(type(result), "__stream__"):
             _attach(call, result)
-        elif hasattr(result, "http_response"):
+        elif "http_response" in vars(result):
             _watch_raw(call, result)
         else:
             call.usage(result)
@@ -202,7 +202,7 @@ def _watch_raw(call: llm_call, raw: Any) -> None:
     def seen(result: Any) -> Any:
         observation.busy = False
         try:
-            if hasattr(result, "_iterator"):
+            if hasattr(type(result), "__stream__"):
                 if not isinstance(result._iterator, ObservedStream):
                     _attach(call, result, observation)
             elif http.is_closed:
