@@ -64,11 +64,11 @@ def track_llm_call(
     numbers are left out, labels that are not short text are made so; both count in ``genai_recorder_faults_total``.
     Thread-safe, fork-safe, safe in signal handlers.
     """
-    if tenant is None:
-        tenant = _current_context().tenant
-    if mode is None:
-        mode = _current_context().mode
     try:
+        if tenant is None:
+            tenant = _current_context().tenant
+        if mode is None:
+            mode = _current_context().mode
         call = calls[mode, provider, model, operation, cached]
         payer = None if tenant is None else tenants[tenant, mode]
         rates: Rates | None
