@@ -37,7 +37,9 @@ def _others(sections: Sequence[Section]) -> str:
     """What is compared with one peer: a row each."""
     lines = ["| | ours | peer | ratio | peer |", "|---|---:|---:|---:|---|"]
     for section in sections:
-        (ours,) = (figure for figure in section.figures if figure.name in _OURS)
+        ours = next((figure for figure in section.figures if figure.name in _OURS), None)
+        if ours is None:  # compared with no single peer
+            continue
         peer = section.figure(section.base)
         lines.append(
             f"| {section.title} | {number(ours.median)} {section.unit} | {number(peer.median)} {section.unit} "
