@@ -7,10 +7,11 @@ import os
 from typing import Any
 
 from genai_metrics import runtime
+from genai_metrics.blocks import Block
 from genai_metrics.catalog import LLM_IN_FLIGHT, LLM_RETRY
 from genai_metrics.context import current
 from genai_metrics.labels import UNKNOWN
-from genai_metrics.observations import count
+from genai_metrics.observations import count, find
 from genai_metrics.spans import Span
 from genai_metrics.streams import Observation, ObservedStream, Reading
 from genai_metrics.texts import answer_text, estimated_tokens, request_text
@@ -30,6 +31,20 @@ class llm_call(Span):  # read as a verb: with llm_call(...)
     may be called from any thread.
     """
 
+    # Here and not in each object: most calls need few of them, and an attribute that is not set costs nothing.
+    _usage: Usage | None = None
+    _cached = False
+    _cost: float | None = None
+    _response: Any = None
+    _request: Any = None
+    _texts: tuple[str, str] | None = None
+    _retries: dict[str, int] | None = None
+    _reading: Reading | None = None
+    _reading_now = False
+    _block_left = False
+    _ended: tuple[float, BaseException | None] | None = None
+    _flying: Block | None = None
+
     def __init__(
         self,
         *,
@@ -42,23 +57,7 @@ class llm_call(Span):  # read as a verb: with llm_call(...)
         self._given = (model, mode, tenant)
         self._provider = provider
         self._operation = operation
-        self._reset()
-
-    def _reset(self) -> None:
-        self._model, self._mode, self._tenant = self._given
-        self._asked = self._model or UNKNOWN
-        self._usage: Usage | None = None
-        self._cached = False
-        self._cost: float | None = None
-        self._response: Any = None
-        self._request: Any = None
-        self._texts: tuple[str, str] | None = None
-        self._retries: dict[str, int] | None = None
-        self._reading: Reading | None = None
-        self._reading_now = False
-        self._block_left = False
-        self._ended: tuple[float, BaseException | None] | None = None
-        self._open = [True]
+        self._model, self._mode, self._tenant = model, mode, tenant
 
     def usage(self, response: Any) -> None:
         """Take usage and model from a response of OpenAI, Anthropic, Google, Bedrock, LiteLLM or LangChain.
@@ -107,11 +106,10 @@ class llm_call(Span):  # read as a verb: with llm_call(...)
         try:
             self._count_retries()
             track_llm_fallback(from_model=self._model or UNKNOWN, to_model=to_model, reason=reason)
-            if self._open:
-                self._count_in_flight(-1.0)
-            self._model = self._asked = to_model
-            if self._open:
-                self._count_in_flight(1.0)
+            self._model = to_model
+            if self._flying is not None:
+                self._land()
+                self._fly(to_model)
         except Exception as error:
             runtime.internal_fault(error)
 
@@ -149,13 +147,16 @@ class llm_call(Span):  # read as a verb: with llm_call(...)
             self._record(*self._ended)
 
     def _begin(self) -> None:
-        if self._block_left or not self._open:  # used again
-            self._reset()
+        if self._block_left:  # used again
+            kept = {name: vars(self)[name] for name in ("_given", "_provider", "_operation", "_process")}
+            vars(self).clear()
+            vars(self).update(kept)
+            self._model, self._mode, self._tenant = self._given
         if self._mode is None or self._tenant is None:
             around = current.get()
             self._mode = around.mode if self._mode is None else self._mode
             self._tenant = around.tenant if self._tenant is None else self._tenant
-        self._count_in_flight(1.0)
+        self._fly(self._model)
 
     def _end(self, seconds: float, error: BaseException | None) -> None:
         self._block_left = True
@@ -168,9 +169,19 @@ class llm_call(Span):  # read as a verb: with llm_call(...)
             return  # the stream's end is the call's
         self._record(seconds, error)
 
-    def _count_in_flight(self, amount: float) -> None:
+    def _fly(self, model: str | None) -> None:
         # Under the model that was asked for: what the response says is not known yet.
-        count(LLM_IN_FLIGHT, (self._mode, self._asked), amount=amount)
+        self._flying = find(LLM_IN_FLIGHT, (self._mode, UNKNOWN if model is None else model))
+        self._flying.add(0, 1.0)
+
+    def _land(self) -> bool:
+        """Count it as in flight no more; whether it was: of a stream's end and the block's one comes first."""
+        try:
+            flying = vars(self).pop("_flying")  # one step, even of two threads
+        except KeyError:
+            return False
+        flying.add(0, -1.0)
+        return True
 
     def _count_retries(self) -> None:
         retries, self._retries = self._retries, None
@@ -179,11 +190,8 @@ class llm_call(Span):  # read as a verb: with llm_call(...)
             count(LLM_RETRY, labels, amount=float(number))
 
     def _record(self, seconds: float, error: BaseException | None) -> None:
-        try:
-            self._open.pop()  # one step: of a stream's end and the block's, in two threads, one comes first
-        except IndexError:
+        if not self._land():
             return
-        self._count_in_flight(-1.0)
         usage, estimated, first = self._usage, False, None
         reading = self._reading
         if reading is not None:
@@ -214,7 +222,7 @@ class llm_call(Span):  # read as a verb: with llm_call(...)
             cost_usd=self._cost,
             estimated=estimated,
         )
-        self._request = self._response = self._texts = self._reading = None
+        self._response = self._reading = None
 
     def _from_texts(self, model: str, reading: Reading | None, *, failed: bool) -> tuple[Usage, bool]:
         """Return the stream's own usage or an estimate, and whether it is one."""

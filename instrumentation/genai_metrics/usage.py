@@ -45,14 +45,38 @@ def field(thing: Any, name: str) -> Any:
         return None
 
 
+class _Attributes:
+    """An object's attributes, to be asked like a dict."""
+
+    __slots__ = ("_thing",)
+
+    def __init__(self, thing: Any) -> None:
+        self._thing = thing
+
+    def get(self, name: str) -> Any:
+        """Return one of them, or ``None``."""
+        return field(self._thing, name)
+
+
+def _fields(thing: Any) -> Any:
+    """Return what has the fields of an object or a dict in a ``get``: the thing's own dict where there is one."""
+    if thing.__class__ is dict:
+        return thing
+    try:
+        return thing.__dict__ if not thing.__pydantic_extra__ else {**thing.__pydantic_extra__, **thing.__dict__}
+    except Exception:  # no model, and whatever a foreign class raises
+        return _Attributes(thing)
+
+
 def usage_of(response: Any) -> Usage | None:
     """Return the usage that a complete response reports, or that it is itself; ``None`` when there is none.
 
     Understands OpenAI (chat, responses, embeddings and what imitates them), Anthropic, Google, Bedrock (Converse),
     LiteLLM and LangChain messages.
     """
+    get = _fields(response).get
     for name in ("usage", "usage_metadata", "usageMetadata"):
-        found = field(response, name)
+        found = get(name)
         if found is not None:
             return parsed(found)
     return parsed(response)
@@ -69,17 +93,18 @@ def model_of(response: Any) -> str | None:
 
 def parsed(found: Any) -> Usage | None:
     """Return what a usage object says in its provider's way."""
-    if field(found, "prompt_tokens") is not None:
+    found = _fields(found)
+    if found.get("prompt_tokens") is not None:
         return _chat(found)
-    if field(found, "input_tokens") is not None or field(found, "output_tokens") is not None:
+    if found.get("input_tokens") is not None or found.get("output_tokens") is not None:
         return _messages(found)
-    if field(found, "prompt_token_count") is not None or field(found, "total_token_count") is not None:
+    if found.get("prompt_token_count") is not None or found.get("total_token_count") is not None:
         return _google(found, "prompt_token_count", "tool_use_prompt_token_count", "candidates_token_count",
                        "thoughts_token_count", "cached_content_token_count")  # fmt: skip
-    if field(found, "promptTokenCount") is not None or field(found, "totalTokenCount") is not None:
+    if found.get("promptTokenCount") is not None or found.get("totalTokenCount") is not None:
         return _google(found, "promptTokenCount", "toolUsePromptTokenCount", "candidatesTokenCount",
                        "thoughtsTokenCount", "cachedContentTokenCount")  # fmt: skip
-    if field(found, "inputTokens") is not None:
+    if found.get("inputTokens") is not None:
         read, write = tokens(found, "cacheReadInputTokens"), tokens(found, "cacheWriteInputTokens")
         return Usage(tokens(found, "inputTokens") + read + write, tokens(found, "outputTokens"), read, write)
     return None
@@ -88,7 +113,7 @@ def parsed(found: Any) -> Usage | None:
 def _chat(found: Any) -> Usage:
     """OpenAI's chat form, which most hosts imitate: input includes cached tokens."""
     given, output = tokens(found, "prompt_tokens"), tokens(found, "completion_tokens")
-    details, made = field(found, "prompt_tokens_details"), field(found, "completion_tokens_details")
+    details, made = _details(found, "prompt_tokens_details"), _details(found, "completion_tokens_details")
     # DeepSeek says it beside the details, LiteLLM as Anthropic does but with an input that includes both.
     read = (
         tokens(details, "cached_tokens")
@@ -100,7 +125,7 @@ def _chat(found: Any) -> Usage:
         or tokens(details, "cache_creation_tokens")
         or tokens(found, "cache_creation_input_tokens")
     )
-    reasoning = tokens(made, "reasoning_tokens")
+    reasoning = 0 if made is None else tokens(made, "reasoning_tokens")
     if reasoning and tokens(found, "total_tokens") == given + output + reasoning:  # xAI counts reasoning apart
         output += reasoning
     return Usage(given, output, read, write, reasoning)
@@ -109,14 +134,14 @@ def _chat(found: Any) -> Usage:
 def _messages(found: Any) -> Usage:
     """What calls them input and output: OpenAI's responses, LangChain, Anthropic (input without the cache)."""
     given, output = tokens(found, "input_tokens"), tokens(found, "output_tokens")
-    details = field(found, "input_tokens_details")
-    made = field(found, "output_tokens_details")
+    details = _details(found, "input_tokens_details")
+    made = _details(found, "output_tokens_details")
     if details is not None:
         read, write = tokens(details, "cached_tokens"), tokens(details, "cache_write_tokens")
         return Usage(given, output, read, write, tokens(made, "reasoning_tokens"))
-    details = field(found, "input_token_details")
+    details = _details(found, "input_token_details")
     if details is not None:
-        reasoning = tokens(field(found, "output_token_details"), "reasoning")
+        reasoning = tokens(_details(found, "output_token_details"), "reasoning")
         return Usage(given, output, tokens(details, "cache_read"), tokens(details, "cache_creation"), reasoning)
     read, write = tokens(found, "cache_read_input_tokens"), tokens(found, "cache_creation_input_tokens")
     reasoning = tokens(made, "thinking_tokens") or tokens(made, "reasoning_tokens")
@@ -132,10 +157,16 @@ def _google(found: Any, prompt: str, tools: str, answer: str, thoughts: str, cac
 
 def tokens(found: Any, name: str) -> float:
     """Return a number of tokens; 0 when it is missing or, which counts as a fault, no number."""
-    value = None if found is None else field(found, name)
+    value = None if found is None else found.get(name)
     if value is None:
         return 0
     if type(value) is int and 0 <= value < LARGEST_COUNT:
         return value
     number = checked_number(runtime.recorder(), name, value, LARGEST_COUNT)
     return 0 if number is None else int(number) if number.is_integer() else number
+
+
+def _details(found: Any, name: str) -> Any:
+    """Return the fields of what a usage object has under ``name``, ``None`` when it has nothing there."""
+    details = found.get(name)
+    return None if details is None else _fields(details)

@@ -113,9 +113,11 @@ class Instrumentation:
         if not self.enabled:
             return None
         try:
-            operation = self._operations.get(options.url.partition("?")[0])
+            operation = self._operations.get(options.url)
             if operation is None:
-                return None
+                operation = self._operations.get(options.url.partition("?")[0])
+                if operation is None:
+                    return None
             body = options.json_data
             model = body.get("model") if isinstance(body, Mapping) else None
             call = llm_call(model=model, provider=self._provider, operation=operation)
@@ -147,15 +149,27 @@ def _owner(method: Any) -> Any:
 def _settle(call: llm_call, result: Any) -> None:
     """Record a call whose request has been answered, or have its stream record it."""
     try:
-        if hasattr(type(result), "__stream__"):
-            _attach(call, result)
-        elif "http_response" in vars(result):
-            _watch_raw(call, result)
-        else:
-            call.usage(result)
+        how = _ways.get(type(result))
+        if how is None:
+            how = _ways[type(result)] = _way(result)
+        how(call, result)
     except Exception as error:
         runtime.internal_fault(error)
     call.finish()
+
+
+_ways: "dict[type, Callable[[llm_call, Any], None]]" = {}
+"""What to do with each type of result; found out once, as asking models for what they lack takes long."""
+
+
+def _way(result: Any) -> Callable[[llm_call, Any], None]:
+    if _is_stream(result):
+        return _attach
+    return _watch_raw if hasattr(result, "http_response") else llm_call.usage
+
+
+def _is_stream(result: Any) -> bool:
+    return hasattr(type(result), "__stream__")
 
 
 def _attach(call: llm_call, stream: Any, observation: Observation | None = None) -> None:
@@ -202,7 +216,7 @@ def _watch_raw(call: llm_call, raw: Any) -> None:
     def seen(result: Any) -> Any:
         observation.busy = False
         try:
-            if hasattr(type(result), "__stream__"):
+            if _is_stream(result):
                 if not isinstance(result._iterator, ObservedStream):
                     _attach(call, result, observation)
             elif http.is_closed:
