@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import footprint, recording, scraping, stalls, table
+from benchmarks import footprint, openai_client, recording, scraping, stalls, table
 from benchmarks.results import Section, as_json, markdown, print_sections
 
 Say = Callable[[str], None]
@@ -19,6 +19,7 @@ Say = Callable[[str], None]
 PARTS: dict[str, Callable[[Path, int, Say], list[Section]]] = {
     "recording": lambda directory, rounds, say: recording.measure(directory, rounds=rounds, say=say),
     "scraping": lambda directory, rounds, say: scraping.measure(directory, rounds=rounds, say=say),
+    "openai": lambda _, rounds, say: openai_client.measure(rounds=rounds, say=say),
     "stalls": lambda _, rounds, say: stalls.measure(rounds=rounds, say=say),
     "footprint": lambda _, rounds, say: footprint.measure(rounds=rounds, say=say),
 }

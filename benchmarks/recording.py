@@ -19,6 +19,7 @@ WARM_ROUNDS = 3
 TITLE, COLD_TITLE = "Recording one LLM call", "Recording one LLM call with cold caches"
 LABELS, OPENTELEMETRY = "prometheus_client, labels()", "OpenTelemetry SDK, Prometheus reader"
 LIMIT = "limit of Python code"
+NESTED = "workflow and llm_call, file, tenant and price"
 FULL, BARE = "track_llm_call, file, tenant and price", "track_llm_call, file"
 
 
@@ -94,6 +95,7 @@ def measure(directory: Path, *, rounds: int, say: Callable[[str], None]) -> list
         _ratio(section, FULL, LABELS, 10),
         _ratio(section, FULL, OPENTELEMETRY, 40),
         _to_limit(section, FULL, 4.5),
+        Target(f"{NESTED}: to {FULL}", section.ratio(NESTED, FULL), 8, "at most", " x"),
         _ratio(section, BARE, LABELS, 15),
         _ratio(section, BARE, OPENTELEMETRY, 60),
         _to_limit(section, BARE, 2.5),

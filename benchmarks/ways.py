@@ -102,6 +102,39 @@ def ours_in_memory() -> Record:
     return _ours()
 
 
+def ours_nested() -> Record:
+    """``llm_call`` in a ``workflow``, into a metrics directory: what is around a call as well as the call."""
+    _ours(metrics_dir=Path(os.environ["BENCHMARK_DIR"]) / "ours_nested")
+    from genai_metrics import llm_call, workflow
+
+    def record(
+        *,
+        mode: str,
+        provider: str,
+        model: str,
+        operation: str,
+        tenant: str,
+        input_tokens: float,
+        output_tokens: float,
+        cached: bool,
+        duration: float,
+        time_to_first_token: float,
+        cached_input_tokens: float,
+        cache_write_tokens: float,
+        reasoning_tokens: float,
+    ) -> None:
+        with workflow(mode=mode, tenant=tenant), llm_call(model=model, provider=provider, operation=operation) as call:
+            call.tokens(
+                input=input_tokens,
+                output=output_tokens,
+                cached_input=cached_input_tokens,
+                cache_write=cache_write_tokens,
+                reasoning=reasoning_tokens,
+            )
+
+    return record
+
+
 def _ours(**settings: Any) -> Record:
     import genai_metrics
 
@@ -131,6 +164,11 @@ WAYS = (
     ),
     Way(
         "track_llm_call, file", ours_with_files_unpriced, tenant=None, note="9 metrics, the same additions as the limit"
+    ),
+    Way(
+        "workflow and llm_call, file, tenant and price",
+        ours_nested,
+        note="both timed, in flight and with context",
     ),
     Way(
         "track_llm_call, memory, tenant and price",
