@@ -42,7 +42,7 @@ class TestRun:
         assert {footprint.OURS_FILE, footprint.OURS_MEMORY, footprint.IMPORT} <= {figure["name"] for figure in figures}
         assert [figure["name"] for figure in figures if figure["median"] <= 0] == []
         targets = [target for section in sections.values() for target in section["targets"]]
-        assert len(targets) == 8
+        assert len(targets) == 9
         assert [figure["name"] for figure in figures if figure["name"] not in done.stdout] == []
         verdicts = [line for line in done.stdout.splitlines() if line.startswith(("  met    ", "  MISSED "))]
         assert [line[9:].partition(": ")[0] for line in verdicts] == [t["name"].partition(": ")[0] for t in targets]
