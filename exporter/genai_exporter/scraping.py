@@ -186,8 +186,11 @@ class Scraper:
             failure = _reason(error)
             log.debug("the application collector raised", exc_info=True)
         outcome = Outcome(time.time(), time.perf_counter() - began, totals, failure)
+        # Once a text format: a process's own sensors move on between two readings of one scrape.
+        flavours = {wanted.openmetrics for wanted in formats}
+        own = {openmetrics: self._own.render(outcome, openmetrics) for openmetrics in flavours}
         for wanted, writer in writers.items():
-            writer.write(self._own.render(outcome, wanted.openmetrics))
+            writer.write(own[wanted.openmetrics])
         return Result(outcome, {wanted: writer.finish() for wanted, writer in writers.items()})
 
 
