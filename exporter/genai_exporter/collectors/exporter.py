@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
-from genai_metrics.catalog import EXPORTER_METRICS, MetricSpec
+from genai_exporter.collectors.families import family
+from genai_metrics.catalog import EXPORTER_METRICS
 
 # Every metric of the catalogue must be served: a new one makes this line fail until it is.
 _BUILD, _DURATION, _SUCCESS, _SERIES, _FILES, _PROCESSES, _STARTED, _MERGED, _PRICE_AGE = EXPORTER_METRICS
@@ -95,25 +96,18 @@ class _OutcomeFamilies(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families; sizes of a failed run are absent, not 0."""
-        yield _gauge(_BUILD, {self._build: 1})
+        yield family(_BUILD, {self._build: 1})
         if self.outcome is None:
             return
-        yield _gauge(_DURATION, {(APPLICATIONS,): self.outcome.duration})
-        yield _gauge(_SUCCESS, {(APPLICATIONS,): 0 if self.outcome.totals is None else 1})
+        yield family(_DURATION, {(APPLICATIONS,): self.outcome.duration})
+        yield family(_SUCCESS, {(APPLICATIONS,): 0 if self.outcome.totals is None else 1})
         totals = self.outcome.totals
         if totals is not None:
-            yield _gauge(_SERIES, {(): totals.series})
-            yield _gauge(_FILES, {(state,): count for state, count in totals.files.items()})
-            yield _gauge(_PROCESSES, {(service,): count for service, count in totals.processes.items()})
-            yield _gauge(_STARTED, {(service,): seconds for service, seconds in totals.started.items()})
-            yield _gauge(_MERGED, {(service, label): count for (service, label), count in totals.merged.items()})
+            yield family(_SERIES, {(): totals.series})
+            yield family(_FILES, {(state,): count for state, count in totals.files.items()})
+            yield family(_PROCESSES, {(service,): count for service, count in totals.processes.items()})
+            yield family(_STARTED, {(service,): seconds for service, seconds in totals.started.items()})
+            yield family(_MERGED, {(service, label): count for (service, label), count in totals.merged.items()})
         age = self._price_data_age()
         if age is not None:
-            yield _gauge(_PRICE_AGE, {(): age})
-
-
-def _gauge(spec: MetricSpec, values: Mapping[tuple[str, ...], float]) -> Metric:
-    family = GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)
-    for labels, value in values.items():
-        family.add_metric(labels, value)
-    return family
+            yield family(_PRICE_AGE, {(): age})
