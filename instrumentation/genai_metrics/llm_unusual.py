@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from genai_metrics import runtime
+from genai_metrics import runtime, traces
 from genai_metrics.catalog import (
     LLM_CALL,
+    LLM_CALL_EXEMPLARS,
     LLM_COST,
     LLM_ERROR,
     LLM_ESTIMATED,
@@ -101,6 +102,9 @@ def record_unusual(given: LlmCall) -> None:
     payer = None if given.tenant is None else _tenant_series(recorder, given.tenant, series.call.key[0], given.mode)
 
     add_call(series, payer, fresh, read, write, answer, reasoning, duration, first, rates)
+    traces.notice()
+    if duration is not None and traces.tracing.on:
+        traces.offer(LLM_CALL_EXEMPLARS, series.call, duration)
 
     mode, provider, model, operation, _ = series.call.key
     if cost:

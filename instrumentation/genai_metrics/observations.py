@@ -42,20 +42,21 @@ def count(kind: BlockKind, labels: tuple[object, ...], *, slot: int = 0, amount:
     find(kind, labels).add(slot, amount)
 
 
-def observe(kind: BlockKind, labels: tuple[object, ...], value: object, *, name: str, metric: int = 0) -> None:
+def observe(kind: BlockKind, labels: tuple[object, ...], value: object, *, name: str, metric: int = 0) -> Block | None:
     """Add one observation to the histogram that is metric number ``metric`` of ``kind``.
 
     ``value`` must be a number from 0 to below a trillion; else it is left out and counted. ``name`` is what the user
-    calls it.
+    calls it. Returns the block; ``None`` when the value was left out.
     """
     number = value if isinstance(value, float) else None
     if number.__class__ is not float or not 0.0 <= number < LARGEST_COUNT:
         number = checked_number(runtime.recorder(), name, value, LARGEST_COUNT)
         if number is None:
-            return
+            return None
     offset, bounds = _layout(kind)[metric]
     block = find(kind, labels)
     observe_step(block, offset + bisect_left(bounds, number), offset + len(bounds) + 1, number)
+    return block
 
 
 def observe_step(block: Block, bucket: int, total: int, value: float) -> None:

@@ -8,10 +8,11 @@ child starts with an empty store and a file of its own.
 import logging
 import threading
 import time
+from collections.abc import Iterable
 
 from genai_metrics.blockfile import BlockFileWriter
 from genai_metrics.blocks import Block, Key, PrivateMemory, private_values
-from genai_metrics.catalog import FAULT_REASONS, LABEL_OVERFLOW, RECORDER_FAULT, BlockKind
+from genai_metrics.catalog import FAULT_REASONS, LABEL_OVERFLOW, RECORDER_FAULT, BlockKind, ExemplarKind
 from genai_metrics.labels import LabelCaps, clean, described
 from genai_metrics.settings import Settings
 
@@ -78,9 +79,12 @@ class Recorder:
         return not self._waiting
 
     def blocks(self) -> list[Block]:
-        """Return all blocks, kind by kind, each kind's in the order in which they were made."""
-        with self._lock:
-            return [block for of_kind in list(self._blocks.values()) for block in list(of_kind.values())]
+        """Return all blocks that count, kind by kind, each kind's in the order in which they were made."""
+        return self._blocks_of([kind for kind in list(self._blocks) if not isinstance(kind, ExemplarKind)])
+
+    def exemplar_blocks(self, kind: ExemplarKind) -> list[Block]:
+        """Return the blocks of a kind of exemplars; there are none before the first traced observation."""
+        return self._blocks_of([kind])
 
     def fault(self, reason: str, message: str) -> None:
         """Count an own fault or bad input under one of ``FAULT_REASONS`` and log the first of each reason."""
@@ -99,21 +103,25 @@ class Recorder:
         for writer in self._writers():
             writer.let_go()
 
+    def _blocks_of(self, kinds: Iterable[BlockKind]) -> list[Block]:
+        with self._lock:
+            return [block for kind in kinds for block in list(self._blocks.get(kind, {}).values())]
+
     def _writers(self) -> list[BlockFileWriter]:
         return self._former_writers if self._writer is None else [*self._former_writers, self._writer]
 
     def _take_over(self, earlier: "Recorder") -> None:
         with earlier._lock:
             self._former_writers = earlier._writers()
-            held = earlier.blocks() if earlier._writer is None else list(earlier._waiting.values())
-            for block in held:
+            everything = earlier._blocks_of(list(earlier._blocks))
+            for block in everything if earlier._writer is None else list(earlier._waiting.values()):
                 key = tuple(map(self._caps.admit, block.kind.labels, block.key))
                 if key == block.key:
                     # The same object: it was shown under its value, and must not be born at zero again.
                     self._blocks.setdefault(block.kind, {})[key] = block
                     if self.settings.metrics_dir is not None:
                         self._waiting[block.kind, key] = block
-                else:  # a cap is lower now
+                elif not isinstance(block.kind, ExemplarKind):  # a cap is lower now
                     mine = self._raw_block(block.kind, key)
                     for slot, amount in enumerate(block.read()):
                         mine.add(slot, amount)

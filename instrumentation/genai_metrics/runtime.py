@@ -127,6 +127,7 @@ def configure(
     pricing: bool = True,
     quality_thresholds: Mapping[str, float] | None = None,
     token_counter: Callable[[str, str], int] | None = None,
+    exemplars: bool | None = None,
     registry: CollectorRegistry = REGISTRY,
 ) -> None:
     """Set up recording in this process; what is left out comes from the environment, then from the defaults.
@@ -145,6 +146,8 @@ def configure(
     may be among them. Default: critical 0.8, important 0.7, normal 0.6, low 0.5.
     ``token_counter``: from model and text to its number of tokens, for calls whose provider reports no usage. By
     default four characters are one token. An exception or an answer that is no whole number counts as a fault.
+    ``exemplars``: ``False`` keeps the active OpenTelemetry span's trace id out of the durations of calls and workflows
+    (``GENAI_EXEMPLARS=0``). By default it is in, as far as the application uses OpenTelemetry.
     ``registry``: where the collector goes; used only without a metrics directory.
 
     Raises ``ValueError`` for an unknown label, a cap below 1 or a threshold outside 0-1. Thread-safe.
@@ -167,6 +170,7 @@ def configure(
         pricing=pricing,
         quality_thresholds={**DEFAULT_THRESHOLDS, **(quality_thresholds or {})},
         token_counter=token_counter,
+        exemplars=defaults.exemplars if exemplars is None else exemplars,
     )
     with _state.lock:
         earlier = _state.recorder

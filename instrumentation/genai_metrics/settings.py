@@ -19,6 +19,9 @@ DEFAULT_THRESHOLDS: Mapping[str, float] = MappingProxyType(
 DEFAULT_SERVICE = "unknown_service"
 
 
+_NO = ("0", "false", "no", "off")
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a recorder is made from.
@@ -27,7 +30,8 @@ class Settings:
     served by a collector on the prometheus_client registry. ``label_caps``: largest number of distinct values by label,
     for every label of the catalogue. ``quality_thresholds``: score from 0 to 1 below which an answer counts as poor, by
     priority. ``pricing``: ``False`` looks up no prices and counts no call as unpriced. ``token_counter``: from model
-    and text to tokens, for calls whose usage was not reported; ``None`` takes four characters for one.
+    and text to tokens, for calls whose usage was not reported; ``None`` takes four characters for one. ``exemplars``:
+    ``False`` never asks OpenTelemetry for the active span.
     """
 
     metrics_dir: Path | None = None
@@ -37,14 +41,18 @@ class Settings:
     pricing: bool = True
     quality_thresholds: Mapping[str, float] = field(default_factory=lambda: DEFAULT_THRESHOLDS)
     token_counter: Callable[[str, str], int] | None = None
+    exemplars: bool = True
 
 
 def from_environment() -> Settings:
-    """Read ``GENAI_METRICS_DIR``, ``GENAI_SERVICE_NAME`` (else ``OTEL_SERVICE_NAME``) and ``GENAI_PRICE_FILE``."""
+    """Read ``GENAI_METRICS_DIR``, ``GENAI_SERVICE_NAME`` (else ``OTEL_SERVICE_NAME``), ``GENAI_PRICE_FILE`` and
+    ``GENAI_EXEMPLARS``.
+    """
     env = os.environ
     metrics_dir, price_file = env.get("GENAI_METRICS_DIR"), env.get("GENAI_PRICE_FILE")
     return Settings(
         metrics_dir=Path(metrics_dir) if metrics_dir else None,
         service_name=env.get("GENAI_SERVICE_NAME") or env.get("OTEL_SERVICE_NAME") or DEFAULT_SERVICE,
         price_file=Path(price_file) if price_file else None,
+        exemplars=env.get("GENAI_EXEMPLARS", "").strip().lower() not in _NO,
     )

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from genai_metrics import runtime
-from genai_metrics.catalog import LLM_FALLBACK, LLM_IN_FLIGHT
+from genai_metrics.catalog import LLM_CALL_EXEMPLARS, LLM_FALLBACK, LLM_IN_FLIGHT
 from genai_metrics.context import current, mode_or_current
 from genai_metrics.llm_calls import Rates, add_call, calls, tenants
 from genai_metrics.llm_unusual import LlmCall, record_unusual
 from genai_metrics.numbers import LARGEST_COUNT, LARGEST_SECONDS
+from genai_metrics.traces import offer, tracing
 
 _current_context = current.get
 _INT: object = int
@@ -123,6 +124,8 @@ def track_llm_call(
                 time_to_first_token,
                 rates,
             )
+            if tracing.on and duration is not None:
+                offer(LLM_CALL_EXEMPLARS, call.call, duration)
             return
     except Exception:
         pass  # a label tuple not met before, or an argument of the wrong type: looked at below

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable
 from contextvars import Token
 
-from genai_metrics import runtime
+from genai_metrics import runtime, traces
 from genai_metrics.catalog import (
     AGENT_RUN,
     FIRST_CONTENT,
     FIRST_PASS,
     WORKFLOW,
     WORKFLOW_ERROR,
+    WORKFLOW_EXEMPLARS,
     WORKFLOW_IN_FLIGHT,
     WORKFLOW_ITERATIONS,
 )
@@ -111,7 +112,7 @@ class workflow(Span):  # read as a verb: with workflow(...)
         count(WORKFLOW_IN_FLIGHT, (self.mode,), amount=-1.0)
         error_type = self._failure if error is None else type(error).__name__
         outcome = "error" if error_type is not None else "cached" if self._cache == "hit" else "success"
-        observe(WORKFLOW, (self.mode, outcome, self._cache), seconds, name="duration")
+        record_duration((self.mode, outcome, self._cache), seconds)
         if error_type is not None:
             count(WORKFLOW_ERROR, (self.mode, error_type))
         if self._context.agent is not None:
@@ -129,11 +130,19 @@ class workflow(Span):  # read as a verb: with workflow(...)
             pass
 
     @staticmethod
-    def _say(record: Callable[[], None]) -> None:
+    def _say(record: Callable[[], object]) -> None:
         try:
             record()
         except Exception as error:
             runtime.internal_fault(error)
+
+
+def record_duration(labels: tuple[str, str, str], seconds: float) -> None:
+    """Record how long a workflow took, by mode, outcome and cache, with the active span's trace."""
+    block = observe(WORKFLOW, labels, seconds, name="duration")
+    traces.notice()
+    if block is not None and traces.tracing.on:
+        traces.offer(WORKFLOW_EXEMPLARS, block, seconds)
 
 
 def current_run() -> workflow | None:

@@ -51,6 +51,7 @@ WRITERS = {
     "genai_metrics.observations.observe_step",
     "genai_metrics.observations.set_step",
     "genai_metrics.observations.put_step",
+    "genai_metrics.traces.write_step",
 }
 """Every function that writes into the values of a block."""
 

@@ -3,6 +3,7 @@
 Pure data; imports the standard library only.
 """
 
+from genai_metrics.catalog.exemplars import EXEMPLAR_KINDS, LLM_CALL_EXEMPLARS, WORKFLOW_EXEMPLARS
 from genai_metrics.catalog.llm import (
     CALL_SECONDS,
     FIRST_TOKEN_SECONDS,
@@ -19,7 +20,7 @@ from genai_metrics.catalog.llm import (
     TENANT,
     TENANT_REQUESTS,
 )
-from genai_metrics.catalog.model import OVERFLOW, SERVICE_LABEL, BlockKind, Merge, MetricSpec, MetricType
+from genai_metrics.catalog.model import OVERFLOW, SERVICE_LABEL, BlockKind, ExemplarKind, Merge, MetricSpec, MetricType
 from genai_metrics.catalog.own import EXPORTER_METRICS, FAULT_REASONS, LABEL_OVERFLOW, RECORDER_FAULT
 from genai_metrics.catalog.resources import (
     AGE_SECONDS,
@@ -86,7 +87,7 @@ BLOCK_KINDS = (
     LABEL_OVERFLOW,
     RECORDER_FAULT,
 )
-"""Every kind of block that an application records."""
+"""Every kind of block that an application counts in; blocks with exemplars come on top (``EXEMPLAR_KINDS``)."""
 
 DEFAULT_LABEL_CAPS = {
     "mode": 50,
@@ -130,6 +131,7 @@ __all__ = [
     "DEFAULT_LABEL_CAPS",
     "DEGRADATION",
     "DEPENDENCY",
+    "EXEMPLAR_KINDS",
     "EXPORTER_METRICS",
     "FAULT_REASONS",
     "FEEDBACK",
@@ -139,6 +141,7 @@ __all__ = [
     "FIRST_TOKEN_SECONDS",
     "LABEL_OVERFLOW",
     "LLM_CALL",
+    "LLM_CALL_EXEMPLARS",
     "LLM_COST",
     "LLM_ERROR",
     "LLM_ESTIMATED",
@@ -175,11 +178,13 @@ __all__ = [
     "WARNING",
     "WORKFLOW",
     "WORKFLOW_ERROR",
+    "WORKFLOW_EXEMPLARS",
     "WORKFLOW_IN_FLIGHT",
     "WORKFLOW_ITERATIONS",
     "WORKFLOW_KINDS",
     "WORKFLOW_SECONDS",
     "BlockKind",
+    "ExemplarKind",
     "Merge",
     "MetricSpec",
     "MetricType",

@@ -8,12 +8,12 @@ listed. Renaming a metric, or changing the order, labels or buckets of a kind ch
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
 MetricType = Literal["counter", "gauge", "histogram"]
-Merge = Literal["sum", "live_sum", "live_latest"]
+Merge = Literal["sum", "live_sum", "live_latest", "newest"]
 
 OVERFLOW = "__other__"
 """Label value that stands for all values that came after a label's cap was reached."""
@@ -70,7 +70,8 @@ class BlockKind:
 
     ``merge`` says how blocks of equal key from several processes become one: ``sum`` over all files, dead or alive
     (counters and histograms); ``live_sum`` over files of living processes only (gauges); ``live_latest``: what a living
-    process said last (gauges), for which a block ends with the Unix time of its last change.
+    process said last (gauges), for which a block ends with the Unix time of its last change; ``newest``: see
+    ``ExemplarKind``.
     """
 
     name: str
@@ -108,3 +109,41 @@ class BlockKind:
     def offset(self, name: str) -> int:
         """Index of the first slot of the metric called ``name``; ``KeyError`` when the kind has none such."""
         return {metric.name: offset for metric, offset in self.layout()}[name]
+
+
+EXEMPLAR_SLOTS = 8
+"""Doubles of one exemplar; see ``genai_metrics.exemplars`` for what they are."""
+
+
+@dataclass(frozen=True, eq=False)
+class ExemplarKind(BlockKind):
+    """Blocks with the exemplars of one histogram of another kind, ``of``: one for each bucket, +Inf included.
+
+    Such a block has the key of the block whose observations it is about. It counts nothing: it makes no series of its
+    own, is neither added up nor archived, and of several processes' exemplars the newest is shown.
+    """
+
+    of: BlockKind = field(kw_only=True)
+
+    @cached_property
+    def bounds(self) -> tuple[float, ...]:
+        """Finite upper bounds of the histogram's buckets."""
+        return self.metrics[0].buckets
+
+    @cached_property
+    def places(self) -> tuple[slice, ...]:
+        """Where in a block the exemplar of each bucket lies."""
+        return tuple(
+            slice(EXEMPLAR_SLOTS * i, EXEMPLAR_SLOTS * (i + 1)) for i in range(len(self.metrics[0].buckets) + 1)
+        )
+
+    @cached_property
+    def slots(self) -> int:
+        """Number of doubles in a block of this kind."""
+        return EXEMPLAR_SLOTS * len(self.places)
+
+
+def exemplars_of(kind: BlockKind, histogram: str) -> ExemplarKind:
+    """Return the kind for exemplars of a histogram of ``kind``, by the histogram's name."""
+    metric = next(metric for metric in kind.metrics if metric.name == histogram)
+    return ExemplarKind(f"{kind.name}_exemplars", (metric,), "newest", of=kind)
