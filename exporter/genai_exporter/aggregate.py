@@ -20,7 +20,7 @@ from genai_exporter.totals import Total, Totals
 from genai_metrics.births import BORN_AT_ZERO_SECONDS, Births
 from genai_metrics.blockfile import SUFFIX, TEMPORARY_PREFIX, BlockFileError
 from genai_metrics.catalog import DEFAULT_LABEL_CAPS, BlockKind
-from genai_metrics.exposition import Row, render, sample_count
+from genai_metrics.exposition import Exemplars, Row, render, sample_count
 
 logger = logging.getLogger("genai_exporter")
 
@@ -48,10 +48,11 @@ class Scrape:
     started: Mapping[str, float]
     merged: Mapping[tuple[str, str], int]
     _rows: Mapping[BlockKind, list[Row]]
+    _exemplars: Exemplars
 
     def render(self, openmetrics: bool) -> Iterator[bytes]:
         """Yield the exposition in chunks of whole lines, without ``# EOF``; any thread, any number of times."""
-        return render(self._rows, openmetrics=openmetrics)
+        return render(self._rows, openmetrics=openmetrics, exemplars=self._exemplars)
 
 
 class Applications:
@@ -137,6 +138,7 @@ class Applications:
             started=self._started(sound),
             merged=self._totals.merged_values(),
             _rows=rows,
+            _exemplars=self._totals.exemplars(),
         )
 
     def _lock(self) -> None:

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from genai_exporter.totals import Total, Totals, Values
 from genai_metrics.blockfile import MAX_FILE_BYTES, BlockFileError, Header, decode_key, parse_blocks, parse_header
-from genai_metrics.catalog import BLOCK_KINDS
+from genai_metrics.catalog import BLOCK_KINDS, EXEMPLAR_KINDS, ExemplarKind
+from genai_metrics.exemplars import unpacked
 
 KINDS_BY_LAYOUT = {kind.layout_id: kind for kind in BLOCK_KINDS}
+_EXEMPLARS_BY_LAYOUT = {kind.layout_id: kind for kind in EXEMPLAR_KINDS}
 _HEADER_BYTES = 4096
 # No sum over a process's life comes near; whatever does is damage, and would stay in the archive for ever.
 _LARGEST_SUM = 1e300
@@ -46,6 +48,7 @@ class BlockFileReader:
         self._totals: list[Total] = []
         self._spans: list[slice] = []
         self._values: list[Values] = []
+        self._exemplars: list[_ExemplarBlock] = []
         self._removed = False
 
     def read(self, totals: Totals) -> None:
@@ -109,15 +112,19 @@ class BlockFileReader:
         doubles = array("d", data[: header.used])
         values = [doubles[span] for span in self._spans]
         new = []
+        new_exemplars = []
         unknown = 0
         for block in blocks:
-            kind = KINDS_BY_LAYOUT.get(block.layout_id)
+            kind = KINDS_BY_LAYOUT.get(block.layout_id) or _EXEMPLARS_BY_LAYOUT.get(block.layout_id)
             if kind is None or kind.slots != block.slots:
                 unknown += 1
                 continue
             _check_key(block.key, block.offset)
             span = slice(block.offset // 8, block.offset // 8 + block.slots)
-            new.append((kind, block.key, span, doubles[span]))
+            if isinstance(kind, ExemplarKind):
+                new_exemplars.append((kind, block.key, span))
+            else:
+                new.append((kind, block.key, span, doubles[span]))
         for part in (*values, *(part for *_, part in new)):
             # One comparison for NaN, infinities and sums that would overflow.
             if not -_LARGEST_SUM < sum(part) < _LARGEST_SUM:
@@ -130,10 +137,36 @@ class BlockFileReader:
             self._totals.append(total)
             self._spans.append(span)
             values.append(part)
+        for exemplar_kind, key, span in new_exemplars:
+            total = totals.find(exemplar_kind.of, header.service, key)
+            if total is None:
+                unknown += 1
+            else:
+                self._exemplars.append(_ExemplarBlock(exemplar_kind, total, span))
+        for exemplars in self._exemplars:
+            exemplars.update(doubles, totals)
         self._identity, self.service, self._parsed = header.token, header.service, header.used
         self.started = header.start_time if 0 < header.start_time < math.inf else None
         self._values = values
         self.unknown += unknown
+
+
+class _ExemplarBlock:
+    """Where the exemplars of one total lie in a file, and what they were."""
+
+    __slots__ = ("_kind", "_seen", "_span", "_total")
+
+    def __init__(self, kind: ExemplarKind, total: Total, span: slice) -> None:
+        self._kind, self._total, self._span = kind, total, span
+        self._seen = b""
+
+    def update(self, doubles: Values, totals: Totals) -> None:
+        """Give ``totals`` what is there now; reading it takes long, so only if it has changed."""
+        values = doubles[self._span]
+        data = values.tobytes()
+        if data != self._seen:
+            self._seen = data
+            totals.note_exemplars(self._total, self._kind.metrics[0], unpacked(self._kind, values))
 
 
 def _check_key(key: bytes, offset: int) -> None:

@@ -9,7 +9,8 @@ from math import fsum
 from typing import TypeAlias
 
 from genai_metrics.blockfile import decode_key, encode_key
-from genai_metrics.catalog import OVERFLOW, BlockKind
+from genai_metrics.catalog import OVERFLOW, BlockKind, MetricSpec
+from genai_metrics.exemplars import OfBlock, newest
 from genai_metrics.exposition import label_text
 
 TotalKey = tuple[str, str, bytes]
@@ -97,6 +98,7 @@ class Totals:
         self._by_name: dict[TotalKey, Total] = {}
         self._in_order: dict[BlockKind, list[Total]] = {}
         self._new: list[Total] = []
+        self._exemplars: dict[MetricSpec, dict[str, OfBlock]] = {}
 
     def find(self, kind: BlockKind, service: str, key: bytes) -> Total | None:
         """Return the total for a block's key, made if new; ``None`` when the key does not fit the kind's labels."""
@@ -125,6 +127,18 @@ class Totals:
     def by_kind(self) -> Iterator[tuple[BlockKind, list[Total]]]:
         """Yield each kind with its totals in order of their labels."""
         yield from self._in_order.items()
+
+    def note_exemplars(self, total: Total, metric: MetricSpec, found: OfBlock) -> None:
+        """Take over exemplars of a histogram of ``total``, each if it is newer than the one there; kept until the end.
+
+        Also of ended processes: a job that is over before the next scrape has a trace all the same.
+        """
+        of_metric = self._exemplars.setdefault(metric, {})
+        of_metric[total.labels] = newest(of_metric.get(total.labels, {}), found)
+
+    def exemplars(self) -> dict[MetricSpec, dict[str, OfBlock]]:
+        """Return the newest exemplars by histogram and labels of the total; never changed afterwards."""
+        return {metric: dict(of_metric) for metric, of_metric in self._exemplars.items()}
 
     def merged_values(self) -> dict[tuple[str, str], int]:
         """Return, by service and label, how many distinct values (10 000 at most) were merged into ``__other__``."""

@@ -2,25 +2,32 @@
 
 The renderer is compiled: for each metric of the catalogue a function is generated whose body is one f-string with all
 lines of a block, which is what makes 100 000 lines take tens of milliseconds. Sample lines are the same in both
-formats; only the lines about a family differ. Imports the catalogue, blocks and prometheus_client.
+formats but for exemplars, which only OpenMetrics has and which are put to the lines of the few blocks that have any.
+Imports the catalogue, blocks, exemplars and prometheus_client.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cache
 from itertools import accumulate, chain, groupby, islice
+from types import MappingProxyType
 
 from prometheus_client import Metric
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar as ClientExemplar
 from prometheus_client.utils import floatToGoString
 
 from genai_metrics.blocks import Block, Key
-from genai_metrics.catalog import BLOCK_KINDS, SERVICE_LABEL, BlockKind, MetricSpec
+from genai_metrics.catalog import BLOCK_KINDS, EXEMPLAR_KINDS, SERVICE_LABEL, BlockKind, ExemplarKind, MetricSpec
+from genai_metrics.exemplars import Exemplar, OfBlock, unpacked
 from genai_metrics.recorder import Recorder
 
 Row = tuple[str, Sequence[float]]
 """One block to be rendered: its labels as ``label_text`` writes them, and its values in catalogue order."""
+
+Exemplars = Mapping[MetricSpec, Mapping[str, OfBlock]]
+"""Exemplars by histogram and by a row's labels."""
 
 CHUNK_LINES = 256
 """About how many lines one chunk holds: small enough that an event loop is held up for well under a millisecond."""
@@ -35,10 +42,13 @@ def label_text(service: str, names: Sequence[str], values: Sequence[str]) -> str
     return ",".join(f'{name}="{_escape(value)}"' for name, value in pairs)
 
 
-def render(rows: Mapping[BlockKind, Sequence[Row]], *, openmetrics: bool) -> Iterator[bytes]:
+def render(
+    rows: Mapping[BlockKind, Sequence[Row]], *, openmetrics: bool, exemplars: Exemplars = MappingProxyType({})
+) -> Iterator[bytes]:
     """Yield the exposition of all rows in chunks of whole lines, family by family, without OpenMetrics' ``# EOF``.
 
-    Rows keep their order. Kinds without rows are left out: an unknown family is absent, not empty.
+    Rows keep their order. Kinds without rows are left out: an unknown family is absent, not empty. ``exemplars`` are
+    shown in OpenMetrics only.
     """
     for kinds in families():
         together = [rows[kind] for kind in kinds if rows.get(kind)]
@@ -49,8 +59,26 @@ def render(rows: Mapping[BlockKind, Sequence[Row]], *, openmetrics: bool) -> Ite
             lines = line_function(metric, offset)
             remaining = chain.from_iterable(together)
             step = max(1, CHUNK_LINES // lines_per_block(metric))
+            of_metric = exemplars.get(metric) if openmetrics else None
             while chunk := list(islice(remaining, step)):
-                yield lines(chunk).encode()
+                text = lines(chunk)
+                yield (_with_exemplars(text, metric, offset, chunk, of_metric) if of_metric else text).encode()
+
+
+def _with_exemplars(
+    text: str, metric: MetricSpec, offset: int, rows: Sequence[Row], exemplars: Mapping[str, OfBlock]
+) -> str:
+    """Put exemplars to the lines of a histogram's buckets, which come first of each row's lines."""
+    found = [(i, values, exemplars[labels]) for i, (labels, values) in enumerate(rows) if labels in exemplars]
+    if not found:
+        return text
+    lines = text.split("\n")
+    for row, values, of_block in found:
+        for bucket, exemplar in of_block.items():
+            # A series that is still shown as 0, or was read just before the observation, has nothing to exemplify.
+            if values[offset + bucket]:
+                lines[row * lines_per_block(metric) + bucket] += exemplar.text
+    return "\n".join(lines)
 
 
 @cache
@@ -143,11 +171,13 @@ class BlockCollector(Collector):
         by_kind = own_blocks(recorder)
         for kinds in families():
             blocks = [block for kind in kinds for block in by_kind.get(kind, ())]
-            rows = [((recorder.service, *block.key), block.read()) for block in blocks]
+            rows = [(block.key, block.read()) for block in blocks]
             for metric, offset in kinds[0].layout() if rows else ():
                 family = _family(metric)
+                exemplars = _own_exemplars(recorder, metric)
                 for key, values in rows:
-                    _add_samples(family, metric, key, values[offset : offset + metric.slots])
+                    own = values[offset : offset + metric.slots]
+                    _add_samples(family, metric, (recorder.service, *key), own, exemplars.get(key, {}))
                 yield family
 
 
@@ -160,6 +190,16 @@ def own_blocks(recorder: Recorder) -> dict[BlockKind, list[Block]]:
     return by_kind
 
 
+def own_exemplar_blocks(recorder: Recorder, kind: ExemplarKind) -> list[Block]:
+    """Return the blocks with exemplars that this process has to show itself; none when an exporter shows them."""
+    return recorder.exemplar_blocks(kind) if recorder.settings.metrics_dir is None else []
+
+
+def _own_exemplars(recorder: Recorder, metric: MetricSpec) -> dict[Key, OfBlock]:
+    kinds = [kind for kind in EXEMPLAR_KINDS if metric in kind.metrics]
+    return {b.key: unpacked(kind, b.read()) for kind in kinds for b in own_exemplar_blocks(recorder, kind)}
+
+
 def _family(metric: MetricSpec) -> Metric:
     names = (SERVICE_LABEL, *metric.label_names)
     if metric.type == "histogram":
@@ -168,13 +208,24 @@ def _family(metric: MetricSpec) -> Metric:
     return family(metric.name, metric.help, labels=names, unit=metric.unit)
 
 
-def _add_samples(family: Metric, metric: MetricSpec, key: Key, values: Sequence[float]) -> None:
+def _add_samples(family: Metric, metric: MetricSpec, key: Key, values: Sequence[float], exemplars: OfBlock) -> None:
     if isinstance(family, HistogramMetricFamily):
-        bounds = _bounds(metric)
-        family.add_metric(key, list(zip(bounds, accumulate(values[:-1]), strict=True)), values[-1])
+        counts = zip(_bounds(metric), accumulate(values[:-1]), strict=True)
+        family.add_metric(
+            key,
+            [
+                (bound, count, _client_exemplar(exemplars[i])) if i in exemplars and values[i] else (bound, count)
+                for i, (bound, count) in enumerate(counts)
+            ],
+            values[-1],
+        )
     elif isinstance(family, CounterMetricFamily | GaugeMetricFamily):
         for choice, value in zip(metric.split[1] if metric.split else ("",), values, strict=True):
             family.add_metric((*key, choice) if choice else key, value)
+
+
+def _client_exemplar(exemplar: Exemplar) -> ClientExemplar:
+    return ClientExemplar(exemplar.labels, exemplar.value, round(exemplar.time, 3))
 
 
 def _escape(value: str) -> str:

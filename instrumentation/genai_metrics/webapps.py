@@ -19,8 +19,9 @@ from prometheus_client.openmetrics.exposition import generate_latest as encode_o
 from genai_metrics import runtime
 from genai_metrics.births import BORN_AT_ZERO_SECONDS, Births
 from genai_metrics.blocks import Block
-from genai_metrics.catalog import BlockKind
-from genai_metrics.exposition import Row, label_text, own_blocks, render, shown_elsewhere
+from genai_metrics.catalog import EXEMPLAR_KINDS, BlockKind, MetricSpec
+from genai_metrics.exemplars import OfBlock, unpacked
+from genai_metrics.exposition import Row, label_text, own_blocks, own_exemplar_blocks, render, shown_elsewhere
 from genai_metrics.negotiation import OPENMETRICS_TYPE, TEXT_TYPE, accepts_gzip, allows_utf8, prefers_openmetrics
 
 logger = logging.getLogger("genai_metrics")
@@ -34,6 +35,7 @@ WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 Encoder = Callable[[Any], bytes]
 
 _READ_AT_ONCE = 256
+_UNPACKED_AT_ONCE = 16
 _METHODS = "GET, HEAD"
 _PLAIN = ("Content-Type", "text/plain; charset=utf-8")
 
@@ -141,6 +143,7 @@ class _Endpoint:
 
     def _exposition(self, encode: Encoder, *, openmetrics: bool) -> Iterator[bytes]:
         rows: dict[BlockKind, list[Row]] = {}
+        exemplars: dict[MetricSpec, dict[str, OfBlock]] = {}
         recorder = runtime.existing_recorder()
         if recorder is not None:
             read = 0
@@ -151,15 +154,25 @@ class _Endpoint:
                     read += 1
                     if read % _READ_AT_ONCE == 0:
                         yield b""
-        yield from render(rows, openmetrics=openmetrics)
+            for kind in EXEMPLAR_KINDS if openmetrics else ():
+                for read, block in enumerate(own_exemplar_blocks(recorder, kind)):
+                    labels = self._label_text(recorder.service, block)
+                    exemplars.setdefault(kind.metrics[0], {})[labels] = unpacked(kind, block.read())
+                    if read % _UNPACKED_AT_ONCE == 0:
+                        yield b""
+        yield from render(rows, openmetrics=openmetrics, exemplars=exemplars)
         yield from self._others(encode)
         if openmetrics:
             yield b"# EOF\n"
 
-    def _row(self, service: str, block: Block) -> Row:
+    def _label_text(self, service: str, block: Block) -> str:
         labels = self._labels.get(block)
         if labels is None:
             labels = self._labels[block] = label_text(service, block.kind.labels, block.key)
+        return labels
+
+    def _row(self, service: str, block: Block) -> Row:
+        labels = self._label_text(service, block)
         if block.kind.merge != "sum" or self._births.may_show(block):
             return labels, block.read()
         return labels, [0.0] * block.kind.slots
@@ -174,7 +187,6 @@ class _Endpoint:
             token = shown_elsewhere.set(True)
             try:
                 family = next(families, None)
-                text = b"" if family is None else encode(_OneFamily(family))
             except Exception:
                 logger.exception("a prometheus_client collector failed; what it had left is missing from the scrape")
                 return
@@ -182,7 +194,12 @@ class _Endpoint:
                 shown_elsewhere.reset(token)
             if family is None:
                 return
-            yield text.removesuffix(b"# EOF\n")
+            try:
+                text = encode(_OneFamily(family))
+            except Exception:  # a value that is no number, text that cannot be encoded
+                logger.exception("the metric %s cannot be shown", family.name)
+            else:
+                yield text.removesuffix(b"# EOF\n")
 
 
 class _OneFamily:
