@@ -25,14 +25,16 @@ lint: $(READY)  ## ruff (docstrings included), mypy, generated files
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m genai_dashboards --check
+	$(BIN)/python -m genai_rules --check
 	$(BIN)/python docs/metrics_reference.py --check
 
 format: $(READY)  ## Rewrite the sources in house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-generate: $(READY)  ## Write the generated files again: dashboards, docs/metrics.md
+generate: $(READY)  ## Write the generated files again: dashboards, thresholds in force, docs/metrics.md
 	$(BIN)/python -m genai_dashboards
+	$(BIN)/python -m genai_rules
 	$(BIN)/python docs/metrics_reference.py
 
 bench: $(READY)  ## Measure the record path and the scrape beside the peers; writes the table of the README
