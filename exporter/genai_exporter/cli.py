@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,6 +25,7 @@ try:
     import click
 
     from genai_exporter import server
+    from genai_exporter.security import Security
     from genai_exporter.web import create_app
 except ModuleNotFoundError as missing:
     raise SystemExit(
@@ -60,10 +61,25 @@ def _reading(
     return read
 
 
+def _reading_each(
+    parse: Callable[[str], object],
+) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], object]:
+    """Read each text of a repeatable option with ``parse``; None if it is not given."""
+    read = _reading(parse)
+    return lambda context, parameter, texts: tuple(read(context, parameter, text) for text in texts) or None
+
+
 def _directory(text: str) -> Path:
     # What --metrics-dir "$UNSET" comes to; it must not mean the working directory.
     if not text.strip():
         raise ValueError("the name is empty; give the directory that the applications write to")
+    return Path(text).expanduser()
+
+
+def _web_config_file(text: str) -> Path:
+    # An unset variable must not mean: not secured.
+    if not text.strip():
+        raise ValueError("the name is empty; give the web configuration file, or leave the option out")
     return Path(text).expanduser()
 
 
@@ -92,10 +108,19 @@ def main() -> None:
 )
 @click.option(
     "--web.listen-address",
-    "listen_address",
+    "listen_addresses",
     metavar="HOST:PORT",
-    callback=_reading(configuration.Address.parse),
-    help="Where to serve: 127.0.0.1:9840 (default), [::1]:9840, :9840 for all interfaces, port 0 for a free one.",
+    multiple=True,
+    callback=_reading_each(configuration.parse_address),
+    help="Where to serve: 127.0.0.1:9840 (default), [::1]:9840, :9840 for all interfaces, port 0 for a free one, "
+    "unix:PATH for a Unix socket. Give it again for each further address.",
+)
+@click.option(
+    "--web.config.file",
+    "web_config_file",
+    metavar="FILE",
+    callback=_reading(_web_config_file),
+    help="YAML file with TLS, client certificates and users, as other Prometheus exporters take it.",
 )
 @click.option(
     "--born-at-zero-seconds",
@@ -126,13 +151,16 @@ def serve(config_file: Path | None, **options: Any) -> None:
     logfmt.configure(config.log_level)
     server.end_on_signals()
     try:
-        _serve(config, config.metrics_dir.absolute())
+        with closing(Security(config.web_config_file)) if config.web_config_file else nullcontext() as security:
+            _serve(config, config.metrics_dir.absolute(), security)
+    except YamlError as error:
+        _usage_error(str(error))
     except (server.ListenError, DirectoryError) as error:
         raise click.ClickException(str(error)) from error
 
 
-def _serve(config: configuration.Config, directory: Path) -> None:
-    with closing(server.listen(config.listen_address)) as listener:
+def _serve(config: configuration.Config, directory: Path, security: Security | None) -> None:
+    with server.listening(config.listen_addresses) as listeners:
         applications = Applications(
             directory, born_at_zero_seconds=config.born_at_zero_seconds, label_caps=config.label_caps
         )
@@ -140,7 +168,7 @@ def _serve(config: configuration.Config, directory: Path) -> None:
         app = create_app(applications, directory=directory)
         log.info("starting", extra={"fields": {"version": exporter_version(), "metrics_dir": directory}})
         try:
-            server.run(app, listener)
+            server.run(app, listeners, security)
         finally:
             if app.state.scraper.wait(timeout=1.0):
                 applications.close()

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from genai_metrics import yamlfile
 from genai_metrics.catalog import DEFAULT_LABEL_CAPS
+from genai_metrics.yamlfile import Section, Sequence
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 """Log levels, from most to least talkative."""
 
 _KEYS = ("metrics_dir", "web", "born_at_zero_seconds", "label_caps", "log")
 _ADDRESS_FORM = "give HOST:PORT, such as 127.0.0.1:9840, [::1]:9840 or, for all interfaces, :9840"
+_UNIX = "unix:"
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,38 @@ class Address:
 
 
 @dataclass(frozen=True)
+class UnixAddress:
+    """A Unix socket to listen on."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"{_UNIX}{self.path}"
+
+
+def parse_address(text: str, folder: Path = Path()) -> Address | UnixAddress:
+    """Read ``unix:PATH``, relative to ``folder``, or what ``Address.parse`` reads; raises ``ValueError`` likewise."""
+    path = text.strip().removeprefix(_UNIX)
+    if path == text.strip():
+        return Address.parse(text)
+    if not path:
+        raise ValueError(f"{text!r} names no socket; give unix:PATH, such as unix:/run/genai-exporter/web.sock")
+    return UnixAddress(folder / Path(path).expanduser())
+
+
+@dataclass(frozen=True)
 class Config:
     """Settings of one exporter; immutable.
 
     ``metrics_dir`` is the directory that the applications write to, or None while nothing has named one.
+    ``listen_addresses``: at least one. ``web_config_file`` says how they are secured; None: not at all.
     ``born_at_zero_seconds`` (>= 0): how long a new series is shown as 0 before it is shown with its value.
     ``label_caps``: the most values that a label may take in one service, for every capped label.
     """
 
     metrics_dir: Path | None = None
-    listen_address: Address = Address("127.0.0.1", 9840)
+    listen_addresses: tuple[Address | UnixAddress, ...] = (Address("127.0.0.1", 9840),)
+    web_config_file: Path | None = None
     born_at_zero_seconds: float = 20.0
     label_caps: Mapping[str, int] = field(default_factory=lambda: dict(DEFAULT_LABEL_CAPS))
     log_level: str = "info"
@@ -82,33 +106,44 @@ def seconds(text: str) -> float:
 def read(path: Path) -> Config:
     """Read a YAML configuration file over the defaults.
 
-    A relative ``metrics_dir`` is taken from the folder of the file. Raises ``yamlfile.YamlError``, whose text
+    Relative paths are taken from the folder of the file. Raises ``yamlfile.YamlError``, whose text
     names file, line, key and remedy, for anything that is unknown, misplaced or out of range.
     """
     root = yamlfile.read(path)
     root.check_keys(_KEYS)
     web, log, caps = root.section("web"), root.section("log"), root.section("label_caps")
-    web.check_keys(("listen_address",))
+    web.check_keys(("listen_address", "config_file"))
     log.check_keys(("level",))
     caps.check_keys(DEFAULT_LABEL_CAPS)
     config, given = Config(), caps.keys()
     directory = root.text("metrics_dir", None)
-    address = web.text("listen_address", None)
-    try:
-        listen_address = config.listen_address if address is None else Address.parse(address)
-    except ValueError as error:
-        raise web.error(f"web.listen_address: {error}", "listen_address") from error
+    web_config_file = web.text("config_file", None)
     level = log.text("level", config.log_level)
     if level not in LOG_LEVELS:
         raise log.error(f"log.level: {level!r} is not a log level; {yamlfile.nearest(level, LOG_LEVELS)}", "level")
     return replace(
         config,
         metrics_dir=None if directory is None else path.parent / Path(directory).expanduser(),
-        listen_address=listen_address,
+        listen_addresses=_addresses(web) or config.listen_addresses,
+        web_config_file=None if web_config_file is None else path.parent / Path(web_config_file).expanduser(),
         born_at_zero_seconds=root.number("born_at_zero_seconds", config.born_at_zero_seconds, minimum=0),
         label_caps={**config.label_caps, **{name: caps.integer(name, minimum=1) for name in given}},
         log_level=level,
     )
+
+
+def _addresses(web: Section) -> tuple[Address | UnixAddress, ...]:
+    """Read ``listen_address``: one, or a list of them."""
+    if not web.has("listen_address"):
+        return ()
+    several = isinstance(web.entries["listen_address"][1], Sequence)
+    try:
+        texts = web.texts("listen_address") if several else (web.text("listen_address"),)
+        return tuple(parse_address(text, web.path.parent) for text in texts)
+    except yamlfile.YamlError:
+        raise
+    except ValueError as error:
+        raise web.error(f"web.listen_address: {error}", "listen_address") from error
 
 
 def _check_ipv6(host: str) -> None:

@@ -89,7 +89,7 @@ class TestRead:
         )
         assert config.read(path) == Config(
             metrics_dir=Path("/var/lib/genai"),
-            listen_address=Address("::1", 9000),
+            listen_addresses=(Address("::1", 9000),),
             born_at_zero_seconds=61.5,
             label_caps={**DEFAULT_LABEL_CAPS, "tenant": 5, "model": 7},
             log_level="debug",
