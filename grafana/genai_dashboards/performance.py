@@ -90,12 +90,12 @@ def request_rate() -> timeseries.Panel:
 
 
 def error_ratio() -> timeseries.Panel:
-    """Recorded error ratio by service."""
+    """Recorded error ratio by service and mode."""
     return style.graph(
-        "Error ratio by service",
-        "Share of LLM calls that failed over 5 minutes, in all modes; GenAIHighErrorRate fires above 5 %.",
+        "Error ratio by service and mode",
+        "Share of LLM calls that failed over 5 minutes; GenAIHighErrorRate fires above the critical threshold.",
         style.SHARE,
-    ).with_target(style.over_time(queries.error_ratio(), "{{service}}"))
+    ).with_target(style.over_time(queries.error_ratio(), "{{service}} {{mode}}"))
 
 
 def p95_by_model() -> timeseries.Panel:

@@ -7,7 +7,7 @@ CALLS, CALL_DURATION, INPUT_TOKENS, OUTPUT_TOKENS = catalog.LLM_CALL.metrics[:4]
 FIRST_TOKEN = catalog.LLM_STREAM.metrics[0]
 COST = catalog.LLM_COST.metrics[0]
 
-ERRORS_PER_CALL = "service:genai_llm_call_errors_per_call:ratio_rate5m"
+ERRORS_PER_CALL = "service_mode:genai_llm_call_errors_per_call:ratio_rate5m"
 """Recorded in prometheus/rules/recording.yml."""
 
 SELECTED = 'service=~"$service", mode=~"$mode"'
@@ -55,8 +55,8 @@ def quantile_of_range(level: float, metric: MetricSpec) -> str:
 
 
 def error_ratio() -> str:
-    """Recorded share of failed calls by service; it is recorded over all modes."""
-    return f'{ERRORS_PER_CALL}{{service=~"$service"}}'
+    """Recorded share of failed calls by service and mode."""
+    return f"{ERRORS_PER_CALL}{{{SELECTED}}}"
 
 
 def label_values(metric: MetricSpec, label: str, matcher: str = "") -> str:

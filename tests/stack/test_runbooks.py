@@ -78,7 +78,7 @@ class TestPage:
 
     def test_names_exist(self, page: Path) -> None:
         """Each metric of ours, in queries and in sentences, is in the catalogue or recorded."""
-        mentioned = set(re.findall(r"\bgenai_[a-z_]+|\bservice:[a-z0-9_:]+", page.read_text()))
+        mentioned = set(re.findall(r"\b[a-z_]+:[a-z0-9_]+:[a-z0-9_]+|\bgenai_[a-z_]+", page.read_text()))
         parts = {name for name in mentioned if name.endswith("_")} | {"genai_exporter", "genai_metrics"}
         assert mentioned - parts - known_names() == set()
 
