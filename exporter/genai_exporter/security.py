@@ -78,6 +78,9 @@ class Security:
             return before
         if before is not None and (before.context is None) != (config.tls is None):
             raise YamlError(f"{self._path}: TLS is switched on and off by a restart only; restart the exporter")
+        if before is not None and before.config.users and not config.users:
+            # A file that is being written, or was cut off, must not open the door.
+            raise YamlError(f"{self._path}: no users are left; to serve without passwords, restart the exporter")
         context = None if config.tls is None else make_context(config.tls)
         self._complaint = None
         if before is not None:

@@ -240,7 +240,7 @@ def _users(section: Section) -> dict[str, str]:
     for name in section.entries:
         if ":" in name:
             raise section.error(f"basic_auth_users: {name!r} has a colon, which HTTP cannot carry; rename it", name)
-        found = _BCRYPT.fullmatch(section.text(name))
+        found = _BCRYPT.fullmatch(section.text(name, ""))
         if found is None:  # not repeated: it may be the password itself
             raise section.error(
                 f"basic_auth_users.{name} is not a bcrypt hash; make one with: htpasswd -nBC 10 {name}", name

@@ -3,13 +3,19 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from starlette.types import ASGIApp
 
+from genai_exporter import server
 from genai_exporter.aggregate import Applications
+from genai_exporter.config import Address
+from genai_exporter.limits import Limits
+from genai_exporter.security import Security
 from genai_metrics.recorder import Recorder
 from genai_metrics.settings import Settings
 
@@ -166,3 +172,30 @@ def eventually() -> Callable[[Callable[[], bool]], None]:
             time.sleep(0.02)
 
     return wait
+
+
+@pytest.fixture
+def serve(eventually: Callable[[Callable[[], bool]], None]) -> Iterator[Callable[..., tuple[server.Server, int]]]:
+    """A function that serves an application in a thread: (application, security, limits); returns server and port."""
+    running: list[tuple[server.Server, threading.Thread, Security | None]] = []
+
+    def start(
+        app: ASGIApp, security: Security | None = None, limits: Limits | None = None
+    ) -> tuple[server.Server, int]:
+        listener = server.listen(Address("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        serving = server.Server(app, security, limits)
+        thread = threading.Thread(target=serving.run, args=([listener],))
+        thread.start()
+        running.append((serving, thread, security))
+        eventually(lambda: serving.started)
+        return serving, port
+
+    yield start
+    for serving, thread, security in running:
+        serving.should_exit = True
+        thread.join(DEADLINE_SECONDS)
+        assert not thread.is_alive()
+        serving.close()
+        if security is not None:
+            security.close()
