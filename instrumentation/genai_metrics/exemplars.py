@@ -20,6 +20,7 @@ _FIELDS = struct.Struct("=7d")
 _CHECKSUM = struct.Struct("=d")
 _TRACE_PART = 1 << 43
 _SPAN_PART = 1 << 32
+_LATEST = 1e11  # Unix seconds; what is later would overflow Prometheus's milliseconds, and cost the whole scrape
 _MOST_TRACE_ID = 1 << 128
 _MOST_SPAN_ID = 1 << 64
 
@@ -79,7 +80,7 @@ def unpacked(kind: ExemplarKind, values: Sequence[float]) -> dict[int, Exemplar]
         # Only a damaged or foreign file can fail these. Negated, so that NaN fails them too.
         if not (0 <= high < _TRACE_PART / 2 and 0 <= middle < _TRACE_PART and 0 <= low < _TRACE_PART):
             continue
-        if not (0 <= span_high < _SPAN_PART and 0 <= span_low < _SPAN_PART and 0 < time < math.inf):
+        if not (0 <= span_high < _SPAN_PART and 0 <= span_low < _SPAN_PART and 0 < time < _LATEST):
             continue
         if not 0 <= value < math.inf or bisect_left(kind.bounds, value) != bucket:
             continue
