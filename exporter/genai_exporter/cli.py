@@ -17,6 +17,7 @@ from genai_exporter import config as configuration
 from genai_exporter import logfmt
 from genai_exporter.aggregate import Applications, DirectoryError
 from genai_exporter.collectors.exporter import exporter_version
+from genai_exporter.collectors.gpu_capture import record
 from genai_exporter.reporting import report_on
 from genai_metrics.reports import as_dict, as_text
 from genai_metrics.yamlfile import YamlError, nearest
@@ -233,6 +234,17 @@ def _show_tables(directory: Path, service: str | None, interval: float | None) -
         tables.show(tables.drawn(*report_on(directory, service)))
     else:
         tables.watch(lambda: tables.drawn(*report_on(directory, service)), interval)
+
+
+@main.command("gpu-capture")
+def gpu_capture() -> None:
+    """Print what the GPU driver answers to a scrape, as JSON for a bug report: no serial numbers, ids replaced."""
+    try:
+        click.echo(record(), nl=False)
+    except ModuleNotFoundError:
+        raise click.ClickException(
+            "nvidia-ml-py is not installed; GPUs need: pip install 'genai-exporter[gpu]'"
+        ) from None
 
 
 def _usage_error(message: str) -> NoReturn:

@@ -13,11 +13,14 @@ from genai_metrics.catalog import (
     DEFAULT_LABEL_CAPS,
     EXPORTER_METRICS,
     FAULT_REASONS,
+    GPU_METRICS,
     BlockKind,
     MetricSpec,
 )
 
-METRICS = list(dict.fromkeys([metric for kind in BLOCK_KINDS for metric in kind.metrics] + list(EXPORTER_METRICS)))
+METRICS = list(
+    dict.fromkeys([metric for kind in BLOCK_KINDS for metric in kind.metrics] + [*EXPORTER_METRICS, *GPU_METRICS])
+)
 NAMES = [metric.name for metric in METRICS]
 # Set by Prometheus, by us beside the labels of a metric, or by neither because nobody may.
 TAKEN_LABELS = {"service", "le", "quantile", "job", "instance", "type"}
