@@ -1,7 +1,7 @@
 """The metrics directory as the exporter sees it: living files, dead files and the archive, summed at each scrape.
 
-Imports genai_metrics and the parts beside it: ``blockreader`` (one file), ``totals`` (the sums), ``archive`` (ended
-processes), ``shown`` (what Prometheus has seen).
+Imports genai_metrics and the parts beside it: ``directory`` (safe access), ``blockreader`` (one file), ``totals`` (the
+sums), ``archive`` (ended processes), ``shown`` (what Prometheus has seen).
 """
 
 import fcntl
@@ -15,21 +15,20 @@ from pathlib import Path
 
 from genai_exporter.archive import ARCHIVE_NAME, Archive
 from genai_exporter.blockreader import KINDS_BY_LAYOUT, BlockFileReader
+from genai_exporter.directory import DirectoryError, Limits, MetricsDirectory
 from genai_exporter.shown import FOUND, SHOWN, ShownRecord
 from genai_exporter.totals import Total, Totals
 from genai_metrics.births import BORN_AT_ZERO_SECONDS, Births
-from genai_metrics.blockfile import SUFFIX, TEMPORARY_PREFIX, BlockFileError
+from genai_metrics.blockfile import TEMPORARY_PREFIX, BlockFileError
 from genai_metrics.catalog import DEFAULT_LABEL_CAPS, BlockKind
 from genai_metrics.exposition import Exemplars, Row, render, sample_count
+from genai_metrics.ownership import UnsafeDirectoryError
 
 logger = logging.getLogger("genai_exporter")
 
 LOCK_NAME = "exporter.lock"
 _LEFTOVER_SECONDS = 60.0
-
-
-class DirectoryError(Exception):
-    """The metrics directory cannot be served; the text names it and the remedy."""
+_MOST_LOGGED_AT_ONCE = 20
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,7 @@ class Applications:
 
     ``born_at_zero_seconds``: how long a new series is shown as 0 first, by ``clock`` (monotonic seconds).
     ``label_caps``: largest number of distinct values of a label within a service, over all its processes.
+    ``limits``: how much is read in one scrape. ``shared``: ``"group"`` where users of one group share the directory.
 
     Whatever happens to files, processes and earlier exporters, no counter falls from one scrape to the next as long as
     the files that the exporter keeps are left alone.
@@ -71,15 +71,21 @@ class Applications:
         *,
         born_at_zero_seconds: float = BORN_AT_ZERO_SECONDS,
         label_caps: Mapping[str, int] | None = None,
+        limits: Limits | None = None,
+        shared: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._directory = metrics_dir
+        self._path = metrics_dir
+        self._directory = MetricsDirectory(metrics_dir, shared)
+        self._limits = limits or Limits()
         self._births = Births(born_at_zero_seconds, clock)
         self._totals = Totals({**DEFAULT_LABEL_CAPS, **(label_caps or {})})
-        self._archive = Archive(metrics_dir)
-        self._record = ShownRecord(metrics_dir)
+        self._archive = Archive(self._directory)
+        self._record = ShownRecord(self._directory)
         self._readers: dict[str, BlockFileReader] = {}
-        self._rejected: dict[str, str] = {}
+        self._rejected: dict[str, str] = {}  # the one tried longest ago comes first
+        self._waiting = 0
+        self._catching_up = False
         self._fold_failure = ""
         self._round = 0
         self._lock_fd = -1
@@ -90,11 +96,14 @@ class Applications:
         Raises ``DirectoryError`` when the directory cannot be used or another exporter serves it.
         """
         try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._directory.open(make=True)
             self._lock()
+        except UnsafeDirectoryError as error:
+            raise DirectoryError(f"metrics directory refused: {error}") from None
         except OSError as error:
+            self.close()
             raise DirectoryError(
-                f"metrics directory {self._directory} cannot be used: {error}; "
+                f"metrics directory {self._path} cannot be used: {error}; "
                 "it must be a directory that this user may read and write"
             ) from None
         try:
@@ -102,36 +111,37 @@ class Applications:
         except (ValueError, OSError) as error:
             self.close()
             raise DirectoryError(
-                f"{self._directory / ARCHIVE_NAME} cannot be read: {error}; it holds the counts of ended processes: "
+                f"{self._path / ARCHIVE_NAME} cannot be read: {error}; it holds the counts of ended processes: "
                 "restore it from a backup, or move it away to start without them"
             ) from None
         try:
             self._take_up(recorded)
         except OSError as error:
             self.close()
-            raise DirectoryError(f"metrics directory {self._directory} cannot be read: {error}") from None
+            raise DirectoryError(f"metrics directory {self._path} cannot be read: {error}") from None
 
     def close(self) -> None:
         """Let go of the directory."""
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+        self._directory.close()
 
     def scrape(self) -> Scrape:
         """Read all files, fold those of ended processes, return the sums; raises ``OSError`` if that is impossible."""
         readers = self._read_files()
-        sound = [reader for reader in readers if reader.path.name not in self._rejected]
+        sound = [reader for reader in readers if reader.name not in self._rejected]
         self._fold([reader for reader in sound if not reader.alive and not reader.unknown])
-        self._sum([reader for reader in readers if reader.path.name not in self._archive.folded_names])
-        self._record.append(FOUND, self._totals.take_new())
+        self._sum([reader for reader in readers if reader.name not in self._archive.folded_names])
+        self._take_new()
         rows = self._rows()
         return Scrape(
             series=sample_count(rows),
             files={
                 "live": sum(reader.alive for reader in sound),
-                "dead": sum(not reader.alive and reader.path.name in self._readers for reader in sound),
+                "dead": sum(not reader.alive and reader.name in self._readers for reader in sound),
                 "folded": self._archive.folded_count,
-                "rejected": len(self._rejected),
+                "rejected": len(self._rejected) + self._waiting,
                 "partial": sum(reader.unknown > 0 for reader in sound),
             },
             processes=self._processes(sound),
@@ -142,15 +152,14 @@ class Applications:
         )
 
     def _lock(self) -> None:
-        path = self._directory / LOCK_NAME
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fd = self._directory.open_file(LOCK_NAME, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(fd, 20).decode(errors="replace").strip()
             os.close(fd)
             raise DirectoryError(
-                f"another exporter serves {self._directory} (its process id, as it sees itself: "
+                f"another exporter serves {self._path} (its process id, as it sees itself: "
                 f"{holder or 'unknown'}); stop that one, or give this one another --metrics-dir"
             ) from None
         except OSError:
@@ -182,6 +191,7 @@ class Applications:
             # Never run here, or the record is lost: what is found may have been shown. Taking it for new would fake
             # a counter reset; taking it for shown only loses increments from before this start.
             self._read_files()
+            self._catching_up = self._waiting > 0
         found = self._totals.take_new()
         if self._record.complete:
             self._record.append(FOUND, found)
@@ -189,43 +199,76 @@ class Applications:
             for total in recorded + found:
                 total.shown = True
             self._record.replace(recorded + found)
-        logger.info(
-            "metrics directory %s: %d label sets known from before", self._directory, len(recorded) + len(found)
-        )
+        logger.info("metrics directory %s: %d label sets known from before", self._path, len(recorded) + len(found))
+
+    def _take_new(self) -> None:
+        """Record what this scrape has found for the first time."""
+        found = self._totals.take_new()
+        self._record.append(FOUND, found)
+        if self._catching_up:
+            # Without a record at the start, and files were left for later: what they hold may have been shown, too.
+            self._record.append(SHOWN, found)
+            for total in found:
+                total.shown = True
+            self._catching_up = self._waiting > 0
 
     def _remove_leftovers(self) -> None:
         """Remove files that a process had begun to make when it was killed."""
-        for entry in os.scandir(self._directory):
-            if entry.name.startswith(TEMPORARY_PREFIX) and entry.is_file(follow_symlinks=False):
-                # Old ones only: one that is being made has a name and no lock yet for some microseconds.
-                with suppress(OSError):
-                    if time.time() - entry.stat().st_mtime > _LEFTOVER_SECONDS:
-                        os.unlink(entry)
+        # Old ones only: one that is being made has a name and no lock yet for some microseconds.
+        for name in self._directory.old_files(TEMPORARY_PREFIX, time.time() - _LEFTOVER_SECONDS):
+            with suppress(OSError):
+                self._directory.unlink(name)
 
     def _read_files(self) -> list[BlockFileReader]:
         """Read every block file but those in the archive; one that is not sound is refused and logged once.
 
         Returned is what has been read now or earlier: a file that was sound and is not any more keeps its counts.
         """
-        names = {entry.name for entry in os.scandir(self._directory) if entry.name.endswith(SUFFIX)}
-        names = (names | set(self._readers)) - self._archive.folded_names
+        self._directory.check()
+        names = (self._directory.block_files() | set(self._readers)) - self._archive.folded_names
         self._rejected = {name: why for name, why in self._rejected.items() if name in names}
-        for name in sorted(names):
-            reader = self._readers.get(name) or BlockFileReader(self._directory / name)
+        budget = self._limits.total_bytes
+        refused: list[tuple[BlockFileReader, str]] = []
+        for name in self._chosen(names):
+            reader = self._readers.get(name) or BlockFileReader(self._directory, name)
             try:
-                reader.read(self._totals)
+                reader.read(self._totals, self._limits, budget)
             except FileNotFoundError:
                 continue
             except (BlockFileError, OSError) as error:
                 # Not known to be alive: its gauges must not be shown as if they were current.
                 reader.alive = False
-                if self._rejected.get(name) != str(error):
-                    logger.error("%s: left out: %s", reader.path, error)
+                if self._rejected.pop(name, None) != str(error):
+                    refused.append((reader, str(error)))
                 self._rejected[name] = str(error)
-                continue
-            self._rejected.pop(name, None)
-            self._readers[name] = reader
+            else:
+                self._rejected.pop(name, None)
+                self._readers[name] = reader
+            budget -= reader.size
+        _log_refused(refused)
         return [self._readers[name] for name in sorted(names) if name in self._readers]
+
+    def _chosen(self, names: set[str]) -> list[str]:
+        """Return the files to open in this scrape, as many as the limits allow.
+
+        Files that were sound come first and always, or their counters would stand still; then those not tried yet, so
+        that a heap of unsound files cannot keep a sound one out; then refused ones, the one tried longest ago first.
+        Among new ones neither age is better: those of ended processes are folded and make room for the rest.
+        """
+        known = sorted(name for name in names if name in self._readers)
+        new = sorted(names - self._readers.keys() - self._rejected.keys())
+        refused = [name for name in self._rejected if name not in self._readers]
+        room = max(0, self._limits.files - len(known))
+        waiting = max(0, len(new) - room)
+        if waiting and not self._waiting:
+            logger.error(
+                "%s: %d files wait until others are gone: it has more than metrics_dir_limits.files (%d)",
+                self._path,
+                waiting,
+                self._limits.files,
+            )
+        self._waiting = waiting
+        return known + [*new, *refused][:room]
 
     def _fold(self, dead: list[BlockFileReader]) -> None:
         if not dead:
@@ -235,12 +278,12 @@ class Applications:
         except OSError as error:
             # The files stay and are summed as they are, as often as it takes.
             if str(error) != self._fold_failure:
-                logger.error("%s: files of ended processes cannot be folded: %s", self._directory, error)
+                logger.error("%s: files of ended processes cannot be folded: %s", self._path, error)
             self._fold_failure = str(error)
             return
         self._fold_failure = ""
         for reader in dead:
-            self._readers.pop(reader.path.name, None)
+            self._readers.pop(reader.name, None)
 
     def _sum(self, readers: list[BlockFileReader]) -> None:
         self._round += 1
@@ -283,3 +326,11 @@ class Applications:
             if reader.alive and reader.started is not None:
                 started[reader.service] = min(reader.started, started.get(reader.service, reader.started))
         return started
+
+
+def _log_refused(refused: list[tuple[BlockFileReader, str]]) -> None:
+    """Say which files are left out from now on, and why; of very many only how many."""
+    for reader, why in refused[:_MOST_LOGGED_AT_ONCE]:
+        logger.error("%s: left out: %s", reader.path, why)
+    if len(refused) > _MOST_LOGGED_AT_ONCE:
+        logger.error("%d more files are left out, which are not listed here", len(refused) - _MOST_LOGGED_AT_ONCE)

@@ -14,10 +14,9 @@ import struct
 import zlib
 from array import array
 from collections.abc import Iterable
-from contextlib import suppress
-from pathlib import Path
 
 from genai_exporter.blockreader import KINDS_BY_LAYOUT, BlockFileReader
+from genai_exporter.directory import MetricsDirectory
 from genai_exporter.totals import Total, TotalKey, Totals, Values, exact_sum
 from genai_metrics.blockfile import (
     BlockFileError,
@@ -44,7 +43,7 @@ class Archive:
     all. Blocks of layouts that this version does not know are kept as they are.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: MetricsDirectory) -> None:
         self._directory = directory
         self.folded_names: set[str] = set()
         self.folded_count = 0
@@ -53,9 +52,8 @@ class Archive:
 
     def load(self, totals: Totals) -> None:
         """Read the archive, if there is one; raises ``BlockFileError`` or ``OSError``."""
-        path = self._directory / ARCHIVE_NAME
         try:
-            data = path.read_bytes()
+            data = self._directory.read(ARCHIVE_NAME)
         except FileNotFoundError:
             return
         header = parse_header(data)
@@ -90,13 +88,13 @@ class Archive:
 
         Raises ``OSError`` when the archive cannot be written; then nothing has changed.
         """
-        names = {name for name in self.folded_names if (self._directory / name).exists()}
+        names = {name for name in self.folded_names if self._directory.exists(name)}
         added: dict[TotalKey, tuple[Total, list[Values]]] = {}
         folded = 0
         for reader in dead:
             for total, values in reader.counters():
                 added.setdefault(total.name, (total, []))[1].append(values)
-            names.add(reader.path.name)
+            names.add(reader.name)
             folded += 1
         counts = dict(self._counts)
         for name, (total, parts) in added.items():
@@ -111,7 +109,7 @@ class Archive:
         """Remove files whose counts are in the archive; one that cannot be removed stays left out of all sums."""
         for name in sorted(self.folded_names):
             try:
-                (self._directory / name).unlink(missing_ok=True)
+                self._directory.unlink(name)
             except OSError:
                 continue
 
@@ -129,45 +127,13 @@ class Archive:
         head = pack_header(
             used=size + len(body), size=size, pid=os.getpid(), start_time=0.0, token=_checksum(body), service=""
         )
-        write_durably(self._directory, ARCHIVE_NAME, _TEMPORARY_NAME, head + body)
+        self._directory.replace(ARCHIVE_NAME, _TEMPORARY_NAME, head + body)
 
     @staticmethod
     def _find(totals: Totals, block: StoredBlock) -> Total | None:
         kind = KINDS_BY_LAYOUT.get(block.layout_id)
         service, _, key = block.key.partition(b"\0")
         return None if kind is None or kind.slots != block.slots else totals.find(kind, service.decode(), key)
-
-
-def write_durably(directory: Path, name: str, temporary_name: str, data: bytes) -> None:
-    """Replace a file of ``directory`` by ``data``: at any moment of a crash either the old or the new one is there.
-
-    Raises ``OSError``; what was written of the new one is then removed, so that it takes no room on a full disk.
-    """
-    temporary = directory / temporary_name
-    try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.rename(temporary, directory / name)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    sync_directory(directory)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make a rename or a new name in ``directory`` durable."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _packed(layout_id: int, key: bytes, doubles: bytes) -> bytes:

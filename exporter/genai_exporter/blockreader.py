@@ -1,17 +1,16 @@
 """One process's block file as the exporter reads it.
 
-With ``read()``, never mapped: a truncated file is an error then, and not a SIGBUS. Imports genai_metrics and
-``totals``.
+With ``read()``, never mapped: a truncated file is an error then, and not a SIGBUS. Imports genai_metrics,
+``directory`` and ``totals``.
 """
 
 import fcntl
 import logging
 import math
 import os
-import stat
 from array import array
-from pathlib import Path
 
+from genai_exporter.directory import Limits, MetricsDirectory
 from genai_exporter.totals import Total, Totals, Values
 from genai_metrics.blockfile import MAX_FILE_BYTES, BlockFileError, Header, decode_key, parse_blocks, parse_header
 from genai_metrics.catalog import BLOCK_KINDS, EXEMPLAR_KINDS, ExemplarKind
@@ -31,12 +30,16 @@ class BlockFileReader:
 
     ``alive``: whether the writer held its lock at the last ``read``. ``started``: Unix time at which the writer made
     the file, ``None`` when the file names no possible time. ``unknown``: blocks of layouts that this version
-    does not know; they are neither shown nor ever folded. A ``read`` that fails leaves what an earlier one found, so
-    that no counter falls because a file cannot be read for a while.
+    does not know; they are neither shown nor ever folded. ``size``: bytes that the last ``read`` took of its budget. A
+    ``read`` that fails leaves what an earlier one found, so that no counter falls because a file cannot be read for a
+    while.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, directory: MetricsDirectory, name: str) -> None:
+        self.name = name
+        self.path = directory.path / name
+        self.size = 0
+        self._directory = directory
         self.alive = True
         self.unknown = 0
         self.service = ""
@@ -51,27 +54,35 @@ class BlockFileReader:
         self._exemplars: list[_ExemplarBlock] = []
         self._removed = False
 
-    def read(self, totals: Totals) -> None:
+    def read(self, totals: Totals, limits: Limits, budget: int) -> None:
         """Read the file; raises ``BlockFileError`` when it is not sound, ``OSError`` when it cannot be read.
 
+        ``budget``: the bytes that are left of ``limits.total_bytes``; more than that, or than ``limits.file_bytes``, is
+        an error.
         A file that was there and is not any more counts as that of an ended process: what it had counted stays true.
         """
+        self.size = 0
         try:
-            # O_NOFOLLOW: nothing outside the directory. O_NONBLOCK: a FIFO of that name must not hold us up.
-            fd = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = self._directory.open_file(self.name)
         except FileNotFoundError:
             if self._identity is None:
                 raise
             self._note_removal()
             return
         try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise BlockFileError("not a regular file")
             # Before reading: of a writer that is dead by now, everything is there.
             self.alive = is_locked(fd)
             header = parse_header(os.pread(fd, _HEADER_BYTES, 0))
             if header.used > MAX_FILE_BYTES:
                 raise BlockFileError(f"claims {header.used} bytes, more than any writer uses")
+            if header.used > limits.file_bytes:
+                raise BlockFileError(f"uses more than metrics_dir_limits.file_bytes ({limits.file_bytes})")
+            if header.used > budget:
+                raise BlockFileError(f"finds no room within metrics_dir_limits.total_bytes ({limits.total_bytes})")
+            present = os.fstat(fd).st_size
+            if header.used > present:
+                raise BlockFileError(f"truncated: {header.used} bytes used, {present} present")
+            self.size = header.used
             data = os.pread(fd, header.used, 0)
         finally:
             os.close(fd)

@@ -15,9 +15,10 @@ from typing import Any, NoReturn
 
 from genai_exporter import config as configuration
 from genai_exporter import logfmt
-from genai_exporter.aggregate import Applications, DirectoryError
+from genai_exporter.aggregate import Applications
 from genai_exporter.collectors.exporter import exporter_version
 from genai_exporter.collectors.gpu_capture import record
+from genai_exporter.directory import DirectoryError
 from genai_exporter.reporting import report_on
 from genai_metrics.reports import as_dict, as_text
 from genai_metrics.yamlfile import YamlError, nearest

@@ -5,14 +5,16 @@ Takes no lock of the directory, folds nothing, writes nothing. Imports genai_met
 """
 
 import os
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from genai_exporter.aggregate import DirectoryError
 from genai_exporter.archive import ARCHIVE_NAME, Archive
 from genai_exporter.blockreader import BlockFileReader
+from genai_exporter.directory import DirectoryError, Limits, MetricsDirectory
 from genai_exporter.totals import Totals
-from genai_metrics.blockfile import SUFFIX, BlockFileError, decode_key
+from genai_metrics.blockfile import BlockFileError, decode_key
+from genai_metrics.ownership import UnsafeDirectoryError
 from genai_metrics.snapshots import Snapshot
 from genai_metrics.summaries import Row, summarize
 
@@ -32,11 +34,30 @@ class Reading:
     problems: list[str]
 
 
-def read_directory(directory: Path) -> Reading:
+def read_directory(path: Path, shared: str | None = None) -> Reading:
     """Read the archive and all files of a metrics directory; consistent while an exporter folds files meanwhile.
 
-    Raises ``DirectoryError`` when there is no such directory, or its archive cannot be read.
+    ``shared``: ``"group"`` where users of one group share it. Raises ``DirectoryError`` when there is no such
+    directory, strangers may write to it, or its archive cannot be read.
     """
+    with closing(MetricsDirectory(path, shared)) as directory:
+        try:
+            directory.open(make=False)
+        except UnsafeDirectoryError as error:
+            raise DirectoryError(f"metrics directory refused: {error}") from None
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        return _read_consistently(directory)
+
+
+def _unreadable(path: Path, error: OSError) -> DirectoryError:
+    return DirectoryError(
+        f"metrics directory {path} cannot be read: {error}; give the directory that the applications write to"
+    )
+
+
+def _read_consistently(directory: MetricsDirectory) -> Reading:
+    path = directory.path
     for _ in range(_ATTEMPTS):
         # Kept open: while it is, no new archive can have the number of the one that is read.
         held = _open_archive(directory)
@@ -45,28 +66,25 @@ def read_directory(directory: Path) -> Reading:
             if _is_current(directory, held):
                 return reading
         except OSError as error:
-            raise DirectoryError(
-                f"metrics directory {directory} cannot be read: {error}; "
-                "give the directory that the applications write to"
-            ) from None
+            raise _unreadable(path, error) from None
         except ValueError as error:
             raise DirectoryError(
-                f"{directory / ARCHIVE_NAME} cannot be read: {error}; it holds the counts of ended processes"
+                f"{path / ARCHIVE_NAME} cannot be read: {error}; it holds the counts of ended processes"
             ) from None
         finally:
             if held is not None:
                 os.close(held)
     raise DirectoryError(
-        f"metrics directory {directory} changes faster than it can be read: processes end all the time; try again"
+        f"metrics directory {path} changes faster than it can be read: processes end all the time; try again"
     )
 
 
-def report_on(directory: Path, service: str | None = None) -> tuple[Snapshot, list[str]]:
+def report_on(directory: Path, service: str | None = None, shared: str | None = None) -> tuple[Snapshot, list[str]]:
     """Return the statistics of a directory, of one service or of all, and what could not be read.
 
     Raises ``DirectoryError``; for a service that the directory does not have, too.
     """
-    reading = read_directory(directory)
+    reading = read_directory(directory, shared)
     services = sorted(reading.rows)
     if service is not None:
         if service not in reading.rows:
@@ -83,17 +101,18 @@ def _named(services: list[str]) -> str:
     return "no service" if not services else f"service{'s' if len(services) > 1 else ''} {', '.join(services)}"
 
 
-def _read_once(directory: Path) -> Reading:
+def _read_once(directory: MetricsDirectory) -> Reading:
     archive, totals = Archive(directory), Totals({})
+    limits = Limits()
     # First the archive: a file that is folded later is in the next archive, and then all is read again.
     archive.load(totals)
     readers, problems = [], []
-    for name in sorted(entry.name for entry in os.scandir(directory) if entry.name.endswith(SUFFIX)):
+    for name in sorted(directory.block_files()):
         if name in archive.folded_names:
             continue
-        reader = BlockFileReader(directory / name)
+        reader = BlockFileReader(directory, name)
         try:
-            reader.read(totals)
+            reader.read(totals, limits, limits.file_bytes)
         except FileNotFoundError:
             continue
         except (BlockFileError, OSError) as error:
@@ -120,17 +139,16 @@ def _rows(totals: Totals) -> dict[str, list[Row]]:
     return rows
 
 
-def _open_archive(directory: Path) -> int | None:
+def _open_archive(directory: MetricsDirectory) -> int | None:
     try:
-        return os.open(directory / ARCHIVE_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        return directory.open_file(ARCHIVE_NAME)
     except OSError:  # none yet, or none that can be read, which reading it will tell
         return None
 
 
-def _is_current(directory: Path, held: int | None) -> bool:
+def _is_current(directory: MetricsDirectory, held: int | None) -> bool:
     """Whether the archive is still the one that was opened before everything was read."""
-    try:
-        now = os.stat(directory / ARCHIVE_NAME, follow_symlinks=False)
-    except FileNotFoundError:
-        return held is None
-    return held is not None and os.path.samestat(now, os.fstat(held))
+    now = directory.status(ARCHIVE_NAME)
+    if now is None or held is None:
+        return now is None and held is None
+    return os.path.samestat(now, os.fstat(held))

@@ -4,17 +4,15 @@ A series that was shown with its value and comes back as 0 looks like a counter 
 then counts everything twice. So a series is written here, durably, *before* it is first shown with its value. The file
 is append-only: a record is a kind of record (u8), a key size (u32), the CRC-32 of the two (u32), the CRC-32 of the two
 and the key (u32), and the key. A record that a crash has cut off at the end had not been shown yet and is dropped; any
-other damage may hide what was shown. Imports genai_metrics and ``archive``'s durable writes.
+other damage may hide what was shown. Imports genai_metrics and ``directory``.
 """
 
 import logging
-import os
 import struct
 import zlib
 from collections.abc import Iterable
-from pathlib import Path
 
-from genai_exporter.archive import sync_directory, write_durably
+from genai_exporter.directory import MetricsDirectory
 from genai_exporter.totals import Total
 
 logger = logging.getLogger("genai_exporter")
@@ -45,16 +43,16 @@ class ShownRecord:
     everything in the directory may have been shown.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: MetricsDirectory) -> None:
         self.complete = False
         self._directory = directory
-        self._path = directory / SHOWN_NAME
+        self._path = directory.path / SHOWN_NAME
         self._failed = False
 
     def load(self) -> list[tuple[int, SeriesId]]:
         """Return the records in order, as far as they are sound; cuts off a record that is torn. Never raises."""
         try:
-            data = self._path.read_bytes()
+            data = self._directory.read(SHOWN_NAME)
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -67,7 +65,7 @@ class ShownRecord:
         elif end < len(data):
             logger.warning("%s: dropped %d bytes that a crash left incomplete", self._path, len(data) - end)
             try:
-                os.truncate(self._path, end)
+                self._directory.truncate(SHOWN_NAME, end)
             except OSError as error:
                 self._give_up(error)
         return records
@@ -79,7 +77,7 @@ class ShownRecord:
         data = b"".join(_packed(SHOWN, series_id(total)) for total in shown)
         try:
             # In one step: an empty record would say that nothing has ever been shown.
-            write_durably(self._directory, SHOWN_NAME, _TEMPORARY_NAME, data)
+            self._directory.replace(SHOWN_NAME, _TEMPORARY_NAME, data)
         except OSError as error:
             self._give_up(error)
 
@@ -89,13 +87,7 @@ class ShownRecord:
         if not data or self._failed:
             return
         try:
-            fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
-                if os.write(fd, data) != len(data):
-                    raise OSError(f"{self._path} was written in part only")
-                os.fdatasync(fd)
-            finally:
-                os.close(fd)
+            self._directory.append(SHOWN_NAME, data)
         except OSError as error:
             self._give_up(error)
 
@@ -113,8 +105,8 @@ class ShownRecord:
             error,
         )
         try:
-            self._path.unlink(missing_ok=True)
-            sync_directory(self._directory)
+            self._directory.unlink(SHOWN_NAME)
+            self._directory.sync()
         except OSError as still:
             logger.error("%s cannot be removed either (%s): remove it before the next start", self._path, still)
 

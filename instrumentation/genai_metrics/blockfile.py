@@ -16,7 +16,7 @@ Layout (native byte order, everything aligned to 8 bytes)::
 
 The writer holds an ``flock`` on the file for its whole life: that, not the pid, says whether it lives. The file is made
 large and sparse once and never grows or moves; disk is reserved before a block is handed out, because a write to a
-sparse page on a full disk is SIGBUS and would kill the application. Imports the catalogue only.
+sparse page on a full disk is SIGBUS and would kill the application. Imports the catalogue and ``ownership``.
 """
 
 import errno
@@ -27,10 +27,12 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from genai_metrics.catalog import BlockKind
+from genai_metrics.ownership import open_directory, set_owner
 
 try:
     import fcntl
@@ -144,21 +146,35 @@ def parse_blocks(data: bytes, start: int, used: int) -> Iterator[StoredBlock]:
 class BlockFileWriter:
     """A process's own block file. Not thread-safe: the recorder serialises ``append``; values need no lock of it.
 
-    Making one raises ``OSError`` (no space, no permission, no ``flock``); nothing is left behind then.
+    Making one raises ``OSError`` (no space, no permission, no ``flock``, a directory that strangers may write to);
+    nothing is left behind then. ``shared``: as for ``ownership.open_directory``.
     """
 
-    def __init__(self, directory: Path, service: str, *, max_bytes: int = MAX_FILE_BYTES) -> None:
+    def __init__(
+        self, directory: Path, service: str, *, shared: str | None = None, max_bytes: int = MAX_FILE_BYTES
+    ) -> None:
         if fcntl is None:
             raise OSError(errno.ENOTSUP, "this platform has no flock")
         token = secrets.token_bytes(16)
         slug = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in service)[:60]
         self.path = directory / f"{slug}-{os.getpid()}-{token.hex()}{SUFFIX}"
-        temporary = directory / f"{TEMPORARY_PREFIX}{token.hex()}"
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = f"{TEMPORARY_PREFIX}{token.hex()}"
+        directory_fd = open_directory(directory, shared=shared)
+        try:
+            self._make(directory_fd, temporary, service, token, shared, max_bytes)
+        finally:
+            os.close(directory_fd)
+
+    def _make(
+        self, directory_fd: int, temporary: str, service: str, token: bytes, shared: str | None, max_bytes: int
+    ) -> None:
+        """Make the file, locked and with its header, and give it its name last."""
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
         self._reserved = 0
         # Locked before it has its final name: the exporter takes an unlocked block file for that of a dead process.
-        self._lock_fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._lock_fd = os.open(temporary, flags | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=directory_fd)
         try:
+            set_owner(self._lock_fd, directory_fd, shared)
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._identity = _identity(self._lock_fd)
             os.ftruncate(self._lock_fd, max_bytes)
@@ -166,7 +182,7 @@ class BlockFileWriter:
             self._reserve(size)
             # A second description of the file: mmap keeps a duplicate of its descriptor for ever, a forked child
             # inherits that too, and it must not carry the lock.
-            fd = os.open(temporary, os.O_RDWR | os.O_CLOEXEC)
+            fd = os.open(temporary, flags, dir_fd=directory_fd)
             try:
                 self._map = mmap.mmap(fd, max_bytes)
             finally:
@@ -177,10 +193,11 @@ class BlockFileWriter:
             self._doubles = memoryview(self._map).cast("d")
             self._words = memoryview(self._map).cast("Q")
             self._used = size
-            os.rename(temporary, self.path)
+            os.rename(temporary, self.path.name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
         except BaseException:
             os.close(self._lock_fd)
-            temporary.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=directory_fd)
             raise
 
     def append(self, kind: BlockKind, key: tuple[str, ...]) -> "memoryview[float]":

@@ -180,7 +180,9 @@ class Recorder:
     def _open_file(self) -> None:
         assert self.settings.metrics_dir is not None
         try:
-            self._writer = BlockFileWriter(self.settings.metrics_dir, self.service)
+            self._writer = BlockFileWriter(
+                self.settings.metrics_dir, self.service, shared=self.settings.metrics_dir_shared
+            )
         except OSError as error:
             self._no_storage(error)
 

@@ -18,6 +18,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from genai_metrics.catalog import DEFAULT_LABEL_CAPS
 from genai_metrics.exposition import BlockCollector
+from genai_metrics.ownership import SHARED_CHOICES
 from genai_metrics.recorder import Recorder
 from genai_metrics.settings import DEFAULT_THRESHOLDS, Settings, from_environment
 
@@ -121,6 +122,7 @@ def on_new_recorder(forget: Callable[[], None]) -> None:
 def configure(
     *,
     metrics_dir: str | os.PathLike[str] | None = None,
+    metrics_dir_shared: str | None = None,
     service_name: str | None = None,
     label_caps: Mapping[str, int] | None = None,
     price_file: str | os.PathLike[str] | None = None,
@@ -136,7 +138,10 @@ def configure(
     inherit the settings.
 
     ``metrics_dir``: directory shared with the exporter (``GENAI_METRICS_DIR``). Without one, metrics live in this
-    process and a collector on ``registry`` serves them.
+    process and a collector on ``registry`` serves them. It is made for this user alone; one that others may write to is
+    not used, which is logged and counted as a fault.
+    ``metrics_dir_shared``: ``"group"`` where several users of one group write to the directory on purpose
+    (``GENAI_METRICS_DIR_SHARED``).
     ``service_name``: value of the ``service`` label (``GENAI_SERVICE_NAME``, ``OTEL_SERVICE_NAME``).
     ``label_caps``: largest number of distinct values for some labels, e.g. ``{"tenant": 100}``; at least 1.
     ``price_file``: YAML file with your own prices (``GENAI_PRICE_FILE``). A file that cannot be used is logged and
@@ -150,8 +155,11 @@ def configure(
     (``GENAI_EXEMPLARS=0``). By default it is in, as far as the application uses OpenTelemetry.
     ``registry``: where the collector goes; used only without a metrics directory.
 
-    Raises ``ValueError`` for an unknown label, a cap below 1 or a threshold outside 0-1. Thread-safe.
+    Raises ``ValueError`` for an unknown label, a cap below 1, a threshold outside 0-1 or another way of sharing.
+    Thread-safe.
     """
+    if metrics_dir_shared not in (None, *SHARED_CHOICES):
+        raise ValueError(f"metrics_dir_shared: {metrics_dir_shared!r} is unknown; give 'group' or leave it out")
     for label, cap in (label_caps or {}).items():
         if label not in DEFAULT_LABEL_CAPS:
             raise ValueError(f"label_caps: unknown label {label!r}; known are {', '.join(DEFAULT_LABEL_CAPS)}")
@@ -164,6 +172,7 @@ def configure(
     settings = replace(
         defaults,
         metrics_dir=Path(metrics_dir) if metrics_dir is not None else defaults.metrics_dir,
+        metrics_dir_shared=metrics_dir_shared or defaults.metrics_dir_shared,
         service_name=service_name or defaults.service_name,
         label_caps={**DEFAULT_LABEL_CAPS, **(label_caps or {})},
         price_file=Path(price_file) if price_file is not None else defaults.price_file,

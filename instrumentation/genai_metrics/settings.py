@@ -27,14 +27,16 @@ class Settings:
     """What a recorder is made from.
 
     ``metrics_dir``: where the process keeps its file for the exporter; ``None`` keeps everything in private memory,
-    served by a collector on the prometheus_client registry. ``label_caps``: largest number of distinct values by label,
-    for every label of the catalogue. ``quality_thresholds``: score from 0 to 1 below which an answer counts as poor, by
+    served by a collector on the prometheus_client registry. ``metrics_dir_shared``: ``"group"`` where users of one
+    group share the directory, else ``None``. ``label_caps``: largest number of distinct values by label, for every
+    label of the catalogue. ``quality_thresholds``: score from 0 to 1 below which an answer counts as poor, by
     priority. ``pricing``: ``False`` looks up no prices and counts no call as unpriced. ``token_counter``: from model
     and text to tokens, for calls whose usage was not reported; ``None`` takes four characters for one. ``exemplars``:
     ``False`` never asks OpenTelemetry for the active span.
     """
 
     metrics_dir: Path | None = None
+    metrics_dir_shared: str | None = None
     service_name: str = DEFAULT_SERVICE
     label_caps: Mapping[str, int] = field(default_factory=lambda: MappingProxyType(DEFAULT_LABEL_CAPS))
     price_file: Path | None = None
@@ -45,13 +47,14 @@ class Settings:
 
 
 def from_environment() -> Settings:
-    """Read ``GENAI_METRICS_DIR``, ``GENAI_SERVICE_NAME`` (else ``OTEL_SERVICE_NAME``), ``GENAI_PRICE_FILE`` and
-    ``GENAI_EXEMPLARS``.
+    """Read ``GENAI_METRICS_DIR``, ``GENAI_METRICS_DIR_SHARED``, ``GENAI_SERVICE_NAME`` (else ``OTEL_SERVICE_NAME``),
+    ``GENAI_PRICE_FILE`` and ``GENAI_EXEMPLARS``.
     """
     env = os.environ
     metrics_dir, price_file = env.get("GENAI_METRICS_DIR"), env.get("GENAI_PRICE_FILE")
     return Settings(
         metrics_dir=Path(metrics_dir) if metrics_dir else None,
+        metrics_dir_shared=env.get("GENAI_METRICS_DIR_SHARED") or None,
         service_name=env.get("GENAI_SERVICE_NAME") or env.get("OTEL_SERVICE_NAME") or DEFAULT_SERVICE,
         price_file=Path(price_file) if price_file else None,
         exemplars=env.get("GENAI_EXEMPLARS", "").strip().lower() not in _NO,

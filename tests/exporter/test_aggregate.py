@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from genai_exporter.aggregate import LOCK_NAME, Applications, DirectoryError
+from genai_exporter.aggregate import LOCK_NAME, Applications
+from genai_exporter.directory import DirectoryError
 from genai_metrics.blockfile import TEMPORARY_PREFIX
 from genai_metrics.catalog import LLM_IN_FLIGHT, OVERFLOW, TENANT, TENANT_REQUESTS
 from genai_metrics.recorder import Recorder
@@ -152,7 +154,7 @@ class TestSums:
             directory = tmp_path / names
             directory.mkdir()
             for path, name in zip(paths, names, strict=True):
-                os.link(path, directory / f"{name}.blocks")
+                shutil.copy(path, directory / f"{name}.blocks")
             rendered.add(b"".join(exporter(directory).scrape().render(False)))
         assert len(rendered) == 1
 

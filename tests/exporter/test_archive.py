@@ -7,13 +7,15 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from genai_exporter.aggregate import Applications, DirectoryError
+from genai_exporter.aggregate import Applications
 from genai_exporter.archive import ARCHIVE_NAME, Archive
 from genai_exporter.blockreader import KINDS_BY_LAYOUT
+from genai_exporter.directory import DirectoryError, MetricsDirectory
 from genai_exporter.totals import Totals
 from genai_metrics.blockfile import BlockFileError, header_size, pack_block, pack_header, parse_blocks, parse_header
 from genai_metrics.catalog import LLM_FALLBACK, LLM_IN_FLIGHT, TENANT_REQUESTS
@@ -179,10 +181,12 @@ class TestRefused:
         token = zlib.crc32(body).to_bytes(16, "little")
         head = pack_header(used=size + len(body), size=size, pid=1, start_time=0.0, token=token, service="")
         (directory / ARCHIVE_NAME).write_bytes(head + body)
-        archive = Archive(directory)
-        with pytest.raises(BlockFileError, match="outside the directory"):
-            archive.load(Totals({}))
-        archive.unlink_folded()
+        with closing(MetricsDirectory(directory)) as opened:
+            opened.open(make=False)
+            archive = Archive(opened)
+            with pytest.raises(BlockFileError, match="outside the directory"):
+                archive.load(Totals({}))
+            archive.unlink_folded()
         assert (tmp_path / "victim").exists()
 
     def test_is_a_block_file(self, archive: Path) -> None:
@@ -225,7 +229,7 @@ def on_small_disk(directory: Path, scenario: str) -> dict[str, object]:
     """Run one of the scenarios below in a process that has a file system of 1 MiB at ``directory``."""
     # Root in a user namespace of its own may mount there; the mount ends with the process.
     command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec"]
-    script = 'mount -t tmpfs -o size=1m none "$1"; exec "$2" "$3" "$1" "$4"'
+    script = 'mount -t tmpfs -o size=1m,mode=0700 none "$1"; exec "$2" "$3" "$1" "$4"'
     result = subprocess.run(
         [*command, script, "sh", str(directory), sys.executable, __file__, scenario],
         stdout=subprocess.PIPE,

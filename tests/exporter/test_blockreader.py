@@ -82,9 +82,9 @@ def unreadable() -> Iterator[Path]:
     """A directory for a file that this process may not read: as root, become somebody else for the test."""
     is_root = os.geteuid() == 0
     with tempfile.TemporaryDirectory() as name:
-        # Not tmp_path, which only its owner may enter.
-        os.chmod(name, 0o777)
+        # Not tmp_path, which only root may enter.
         if is_root:
+            os.chown(name, 65534, 65534)
             os.seteuid(65534)
         try:
             yield Path(name)

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from genai_exporter.aggregate import Applications, DirectoryError
+from genai_exporter.aggregate import Applications
 from genai_exporter.archive import ARCHIVE_NAME
+from genai_exporter.directory import DirectoryError
 from genai_exporter.shown import SHOWN_NAME
 from genai_metrics.blockfile import BlockFileWriter, parse_header
 from genai_metrics.catalog import LLM_IN_FLIGHT, TENANT

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from genai_exporter.aggregate import Applications, DirectoryError
+from genai_exporter.aggregate import Applications
 from genai_exporter.archive import ARCHIVE_NAME
+from genai_exporter.directory import DirectoryError
 from genai_exporter.reporting import report_on
 from genai_metrics.catalog import LLM_CALL, LLM_IN_FLIGHT
 from genai_metrics.recorder import Recorder

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from genai_exporter.aggregate import Applications
+from genai_exporter.directory import MetricsDirectory
 from genai_exporter.shown import FOUND, SHOWN, SHOWN_NAME, ShownRecord
 from genai_exporter.totals import Totals
 from genai_metrics.catalog import TENANT_REQUESTS
@@ -291,9 +292,16 @@ class TestDamage:
         assert self.shown_at_once(record, exporter, samples) == 4
 
 
+def opened(path: Path) -> MetricsDirectory:
+    """The directory as the record takes it; closed with the test's process."""
+    directory = MetricsDirectory(path)
+    directory.open(make=False)
+    return directory
+
+
 def test_the_record_is_in_the_order_of_finding(tmp_path: Path) -> None:
     """Label caps admit values in this order again."""
-    record = ShownRecord(tmp_path)
+    record = ShownRecord(opened(tmp_path))
     assert record.load() == []
     assert not record.complete
     record.replace([])
@@ -303,7 +311,7 @@ def test_the_record_is_in_the_order_of_finding(tmp_path: Path) -> None:
     found = totals.take_new()
     record.append(FOUND, found)
     record.append(SHOWN, found[:1])
-    again = ShownRecord(tmp_path)
+    again = ShownRecord(opened(tmp_path))
     layout = TENANT_REQUESTS.layout_id
     assert again.load() == [(FOUND, (layout, b"service\0" + key)) for key in (b"b\0m", b"a\0m", b"c\0m")] + [
         (SHOWN, (layout, b"service\0b\0m"))

@@ -179,7 +179,7 @@ class TestWriter:
     def test_failure_leaves_nothing_behind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
         """Neither a file nor an open descriptor."""
 
-        def fail(*_: object) -> None:
+        def fail(*_: object, **__: object) -> None:
             raise OSError(errno.EIO, "made to fail")
 
         open_before = len(os.listdir("/proc/self/fd"))
