@@ -33,7 +33,7 @@ class Case:
     """Series in, alerts out.
 
     ``series`` maps a series (see ``series``) to promtool's notation of its values, one each ``interval``. At ``at``
-    exactly the alerts ``firing`` fire. ``before`` is a time at which none does yet: just before the alert's ``for`` ends.
+    exactly the alerts ``firing`` fire. ``before`` is a time at which none does yet: just before ``for`` has passed.
     """
 
     alert: str
