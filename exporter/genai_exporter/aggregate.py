@@ -15,6 +15,7 @@ from pathlib import Path
 
 from genai_exporter.archive import ARCHIVE_NAME, Archive
 from genai_exporter.blockreader import KINDS_BY_LAYOUT, BlockFileReader
+from genai_exporter.config import Config
 from genai_exporter.directory import DirectoryError, Limits, MetricsDirectory
 from genai_exporter.shown import FOUND, SHOWN, ShownRecord
 from genai_exporter.totals import Total, Totals
@@ -79,7 +80,9 @@ class Applications:
         self._directory = MetricsDirectory(metrics_dir, shared)
         self._limits = limits or Limits()
         self._births = Births(born_at_zero_seconds, clock)
-        self._totals = Totals({**DEFAULT_LABEL_CAPS, **(label_caps or {})})
+        self._caps = {**DEFAULT_LABEL_CAPS, **(label_caps or {})}
+        self._totals = Totals(self._caps)
+        self._next_config: Config | None = None
         self._archive = Archive(self._directory)
         self._record = ShownRecord(self._directory)
         self._readers: dict[str, BlockFileReader] = {}
@@ -127,8 +130,16 @@ class Applications:
             self._lock_fd = -1
         self._directory.close()
 
+    def reconfigure(self, config: Config) -> None:
+        """Take over ``born_at_zero_seconds``, ``label_caps`` and limits with the next scrape; any thread.
+
+        A lower cap takes nothing from label values that have been admitted.
+        """
+        self._next_config = config
+
     def scrape(self) -> Scrape:
         """Read all files, fold those of ended processes, return the sums; raises ``OSError`` if that is impossible."""
+        self._take_over_config()
         readers = self._read_files()
         sound = [reader for reader in readers if reader.name not in self._rejected]
         self._fold([reader for reader in sound if not reader.alive and not reader.unknown])
@@ -200,6 +211,13 @@ class Applications:
                 total.shown = True
             self._record.replace(recorded + found)
         logger.info("metrics directory %s: %d label sets known from before", self._path, len(recorded) + len(found))
+
+    def _take_over_config(self) -> None:
+        config, self._next_config = self._next_config, None
+        if config is not None:
+            self._births.seconds = config.born_at_zero_seconds
+            self._caps.update(config.label_caps)
+            self._limits = config.metrics_dir_limits
 
     def _take_new(self) -> None:
         """Record what this scrape has found for the first time."""

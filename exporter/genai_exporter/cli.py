@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,8 +20,11 @@ from genai_exporter.aggregate import Applications
 from genai_exporter.collectors.exporter import exporter_version
 from genai_exporter.collectors.gpu_capture import record
 from genai_exporter.directory import DirectoryError
+from genai_exporter.reload import Reloader, hold_hangups, reload_on_hangup
 from genai_exporter.reporting import report_on
+from genai_metrics.ownership import SHARED_CHOICES
 from genai_metrics.reports import as_dict, as_text
+from genai_metrics.snapshots import Snapshot
 from genai_metrics.yamlfile import YamlError, nearest
 
 try:
@@ -85,6 +89,16 @@ def _web_config_file(text: str) -> Path:
     return Path(text).expanduser()
 
 
+_SHARED_OPTION = click.option(
+    "--metrics-dir-shared",
+    "metrics_dir_shared",
+    envvar="GENAI_METRICS_DIR_SHARED",
+    show_envvar=True,
+    type=click.Choice(SHARED_CHOICES),
+    help="Allow a directory that users of its group may write to, too.",
+)
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(exporter_version(), prog_name="genai-exporter")
 def main() -> None:
@@ -108,6 +122,7 @@ def main() -> None:
     callback=_reading(_directory),
     help="Directory that the applications write to; made if missing.",
 )
+@_SHARED_OPTION
 @click.option(
     "--web.listen-address",
     "listen_addresses",
@@ -138,13 +153,24 @@ def main() -> None:
     type=click.Choice(configuration.LOG_LEVELS),
     help="Least level that is logged (default info).",
 )
-def serve(config_file: Path | None, **options: Any) -> None:
+@click.option(
+    "--web.enable-lifecycle",
+    "enable_lifecycle",
+    is_flag=True,
+    help="Let POST /-/reload read the configuration file again, as SIGHUP always does.",
+)
+def serve(config_file: Path | None, enable_lifecycle: bool, **options: Any) -> None:
     """Serve /metrics for all processes that write to the metrics directory."""
+    hold_hangups()
+    given = {name: value for name, value in options.items() if value is not None}
+
+    def load() -> configuration.Config:
+        return replace(configuration.Config() if config_file is None else configuration.read(config_file), **given)
+
     try:
-        config = configuration.Config() if config_file is None else configuration.read(config_file)
+        config = load()
     except YamlError as error:
         _usage_error(str(error))
-    config = replace(config, **{name: value for name, value in options.items() if value is not None})
     if config.metrics_dir is None:
         _usage_error(
             "no metrics directory: give --metrics-dir DIR, set GENAI_METRICS_DIR, or write metrics_dir into "
@@ -154,20 +180,32 @@ def serve(config_file: Path | None, **options: Any) -> None:
     server.end_on_signals()
     try:
         with closing(Security(config.web_config_file)) if config.web_config_file else nullcontext() as security:
-            _serve(config, config.metrics_dir.absolute(), security)
+            _serve(config, config.metrics_dir.absolute(), security, load, enable_lifecycle)
     except YamlError as error:
         _usage_error(str(error))
     except (server.ListenError, DirectoryError) as error:
         raise click.ClickException(str(error)) from error
 
 
-def _serve(config: configuration.Config, directory: Path, security: Security | None) -> None:
+def _serve(
+    config: configuration.Config,
+    directory: Path,
+    security: Security | None,
+    load: Callable[[], configuration.Config],
+    enable_lifecycle: bool,
+) -> None:
     with server.listening(config.listen_addresses) as listeners:
         applications = Applications(
-            directory, born_at_zero_seconds=config.born_at_zero_seconds, label_caps=config.label_caps
+            directory,
+            born_at_zero_seconds=config.born_at_zero_seconds,
+            label_caps=config.label_caps,
+            limits=config.metrics_dir_limits,
+            shared=config.metrics_dir_shared,
         )
         applications.open()
-        app = create_app(applications, directory=directory)
+        reloader = Reloader(load, config, [lambda new: logfmt.configure(new.log_level), applications.reconfigure])
+        reload_on_hangup(reloader)
+        app = create_app(applications, directory=directory, reloader=reloader, enable_lifecycle=enable_lifecycle)
         log.info("starting", extra={"fields": {"version": exporter_version(), "metrics_dir": directory}})
         try:
             server.run(app, listeners, security)
@@ -191,6 +229,7 @@ def _serve(config: configuration.Config, directory: Path, security: Security | N
     callback=_reading(_directory),
     help="Directory that the applications write to; it is only read, also beside a running exporter.",
 )
+@_SHARED_OPTION
 @click.option("--service", metavar="NAME", help="One service alone (default: all together).")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of tables; with --watch one line each time.")
 @click.option("--watch", is_flag=True, help="Read and show again until Ctrl-C.")
@@ -202,15 +241,23 @@ def _serve(config: configuration.Config, directory: Path, security: Security | N
     callback=_reading(configuration.seconds),
     help="How long --watch waits in between.",
 )
-def report(metrics_dir: Path, service: str | None, as_json: bool, watch: bool, interval: float) -> None:
+def report(
+    metrics_dir: Path,
+    metrics_dir_shared: str | None,
+    service: str | None,
+    as_json: bool,
+    watch: bool,
+    interval: float,
+) -> None:
     """Show what all processes have counted: workflows, stages, models, tools, caches, tenants."""
     server.end_on_signals()
+    read = partial(report_on, metrics_dir.absolute(), service, metrics_dir_shared)
     try:
         if sys.stdout.isatty() and not as_json:
-            _show_tables(metrics_dir.absolute(), service, interval if watch else None)
+            _show_tables(read, interval if watch else None)
             return
         while True:
-            found, problems = report_on(metrics_dir.absolute(), service)
+            found, problems = read()
             if as_json:
                 told = {**as_dict(found), "problems": problems}
                 text = json.dumps(told, allow_nan=False, ensure_ascii=False, indent=None if watch else 2) + "\n"
@@ -224,7 +271,7 @@ def report(metrics_dir: Path, service: str | None, as_json: bool, watch: bool, i
         raise click.ClickException(str(error)) from error
 
 
-def _show_tables(directory: Path, service: str | None, interval: float | None) -> None:
+def _show_tables(read: Callable[[], tuple[Snapshot, list[str]]], interval: float | None) -> None:
     try:
         from genai_exporter import tables
     except ModuleNotFoundError as error:
@@ -232,9 +279,9 @@ def _show_tables(directory: Path, service: str | None, interval: float | None) -
             f"{error.name} is not installed; tables need: pip install 'genai-exporter[exporter]'; or use --json"
         ) from None
     if interval is None:
-        tables.show(tables.drawn(*report_on(directory, service)))
+        tables.show(tables.drawn(*read()))
     else:
-        tables.watch(lambda: tables.drawn(*report_on(directory, service)), interval)
+        tables.watch(lambda: tables.drawn(*read()), interval)
 
 
 @main.command("gpu-capture")

@@ -1,7 +1,7 @@
 """What the exporter can be told: its settings, their defaults, and how a YAML file gives them.
 
-Reads no environment and no command line (``cli`` does); imports the standard library, the catalogue and the
-YAML reader.
+Reads no environment and no command line (``cli`` does); imports the standard library, the catalogue, the YAML reader
+and ``directory``.
 """
 
 import ipaddress
@@ -10,14 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from genai_exporter.directory import Limits
 from genai_metrics import yamlfile
+from genai_metrics.blockfile import MAX_FILE_BYTES
 from genai_metrics.catalog import DEFAULT_LABEL_CAPS
+from genai_metrics.ownership import SHARED_CHOICES
 from genai_metrics.yamlfile import Section, Sequence
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 """Log levels, from most to least talkative."""
 
-_KEYS = ("metrics_dir", "web", "born_at_zero_seconds", "label_caps", "log")
+_KEYS = ("metrics_dir", "metrics_dir_shared", "metrics_dir_limits", "web", "born_at_zero_seconds", "label_caps", "log")
 _ADDRESS_FORM = "give HOST:PORT, such as 127.0.0.1:9840, [::1]:9840 or, for all interfaces, :9840"
 _UNIX = "unix:"
 
@@ -79,12 +82,16 @@ class Config:
     """Settings of one exporter; immutable.
 
     ``metrics_dir`` is the directory that the applications write to, or None while nothing has named one.
+    ``metrics_dir_shared``: ``"group"`` where users of one group write to it on purpose. ``metrics_dir_limits``: how
+    much of it is read in one scrape.
     ``listen_addresses``: at least one. ``web_config_file`` says how they are secured; None: not at all.
     ``born_at_zero_seconds`` (>= 0): how long a new series is shown as 0 before it is shown with its value.
     ``label_caps``: the most values that a label may take in one service, for every capped label.
     """
 
     metrics_dir: Path | None = None
+    metrics_dir_shared: str | None = None
+    metrics_dir_limits: Limits = field(default_factory=Limits)
     listen_addresses: tuple[Address | UnixAddress, ...] = (Address("127.0.0.1", 9840),)
     web_config_file: Path | None = None
     born_at_zero_seconds: float = 20.0
@@ -117,6 +124,11 @@ def read(path: Path) -> Config:
     caps.check_keys(DEFAULT_LABEL_CAPS)
     config, given = Config(), caps.keys()
     directory = root.text("metrics_dir", None)
+    shared = root.text("metrics_dir_shared", None)
+    if shared not in (None, *SHARED_CHOICES):
+        raise root.error(
+            f"metrics_dir_shared: {shared!r} is unknown; write group, or leave it out", "metrics_dir_shared"
+        )
     web_config_file = web.text("config_file", None)
     level = log.text("level", config.log_level)
     if level not in LOG_LEVELS:
@@ -124,11 +136,24 @@ def read(path: Path) -> Config:
     return replace(
         config,
         metrics_dir=None if directory is None else path.parent / Path(directory).expanduser(),
+        metrics_dir_shared=shared,
+        metrics_dir_limits=_limits(root.section("metrics_dir_limits")),
         listen_addresses=_addresses(web) or config.listen_addresses,
         web_config_file=None if web_config_file is None else path.parent / Path(web_config_file).expanduser(),
         born_at_zero_seconds=root.number("born_at_zero_seconds", config.born_at_zero_seconds, minimum=0),
         label_caps={**config.label_caps, **{name: caps.integer(name, minimum=1) for name in given}},
         log_level=level,
+    )
+
+
+def _limits(given: Section) -> Limits:
+    """Read ``metrics_dir_limits``, each key of which may be left out."""
+    default = Limits()
+    given.check_keys(("files", "file_bytes", "total_bytes"))
+    return Limits(
+        given.integer("files", default.files, minimum=1),
+        given.integer("file_bytes", default.file_bytes, minimum=1, maximum=MAX_FILE_BYTES),
+        given.integer("total_bytes", default.total_bytes, minimum=1),
     )
 
 

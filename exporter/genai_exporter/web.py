@@ -3,9 +3,10 @@
 Nothing here blocks the event loop: scrapes run in the scraper's thread.
 """
 
+import asyncio
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -16,13 +17,14 @@ from starlette.routing import Route
 
 from genai_exporter import landing
 from genai_exporter.collectors.exporter import ExporterMetrics, Outcome, exporter_version
+from genai_exporter.reload import Reloader
 from genai_exporter.scraping import Applications, Format, Scraper
 from genai_metrics.negotiation import OPENMETRICS_TYPE, TEXT_TYPE, accepts_gzip, prefers_openmetrics
 from genai_metrics.pricing import PriceResolver
 
 # After that long without samples Prometheus itself calls a series stale, so nobody scrapes us.
 _ABANDONED_SECONDS = 300.0
-_PATHS = "/metrics, /-/healthy, /-/ready and /"
+_PATHS = "/metrics, /-/healthy, /-/ready, /-/reload and /"
 _PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
     "X-Content-Type-Options": "nosniff",
@@ -34,15 +36,19 @@ def create_app(
     applications: Applications,
     *,
     directory: Path,
+    reloader: Reloader,
+    enable_lifecycle: bool = False,
     price_data_age: Callable[[], float | None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Starlette:
     """Make the application that serves ``applications``, whose metrics directory is ``directory``.
 
+    ``reloader`` is asked at ``/-/reload``, but for the metrics of it only with ``enable_lifecycle``.
     ``price_data_age`` returns the age of the price table in seconds, or None when unknown (by default that of
     the installed genai-prices); ``clock`` counts seconds. The app's ``state.scraper`` is its ``Scraper``.
     """
-    own = ExporterMetrics(PriceResolver().data_age_seconds if price_data_age is None else price_data_age)
+    age = PriceResolver().data_age_seconds if price_data_age is None else price_data_age
+    own = ExporterMetrics(age, lambda: reloader.state)
     scraper = Scraper(applications, own)
     pages = _Pages(scraper, directory, clock)
     app = Starlette(
@@ -50,6 +56,7 @@ def create_app(
             Route("/metrics", pages.metrics),
             Route("/-/healthy", pages.healthy),
             Route("/-/ready", pages.ready),
+            Route("/-/reload", _reloading(reloader, enable_lifecycle), methods=["POST", "PUT"]),
             Route("/", pages.landing),
         ],
         exception_handlers={404: _not_found, 405: _method_not_allowed},
@@ -117,10 +124,27 @@ class _Pages:
         return HTMLResponse(landing.render(page), headers=_PAGE_HEADERS)
 
 
+def _reloading(reloader: Reloader, enabled: bool) -> Callable[[Request], Awaitable[Response]]:
+    async def reload(request: Request) -> Response:
+        """Read the configuration again and say how that went."""
+        if not enabled:
+            return PlainTextResponse(
+                "Lifecycle API is not enabled: start the exporter with --web.enable-lifecycle\n", 403
+            )
+        # In a thread: a file can be slow to read.
+        reason = await asyncio.to_thread(reloader.reload)
+        if reason is not None:
+            return PlainTextResponse(f"failed to reload config: {reason}\n", 500)
+        return PlainTextResponse("Configuration reloaded.\n")
+
+    return reload
+
+
 async def _not_found(request: Request, error: Exception) -> Response:
     return PlainTextResponse(f"Nothing here; genai-exporter serves {_PATHS}\n", 404)
 
 
 async def _method_not_allowed(request: Request, error: Exception) -> Response:
     headers = error.headers if isinstance(error, HTTPException) else None
-    return PlainTextResponse("Only GET and HEAD are answered\n", 405, headers)
+    allowed = "GET and HEAD" if headers is None else headers.get("Allow", "GET, HEAD")
+    return PlainTextResponse(f"Only {allowed} are answered\n", 405, headers)

@@ -14,18 +14,18 @@ BORN_AT_ZERO_SECONDS = 20.0
 class Births:
     """Which series have been shown as 0 for long enough. Not thread-safe.
 
-    ``seconds``: 0 switches it off. ``clock``: monotonic seconds.
+    ``seconds``: 0 switches it off; may be changed at any time. ``clock``: monotonic seconds.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._clock = clock
         self._first_shown: dict[Hashable, float] = {}
 
     def may_show(self, series: Hashable) -> bool:
         """Whether ``series`` may be shown with its value; the first call for it starts its time at 0."""
         now = self._clock()
-        return now - self._first_shown.setdefault(series, now) >= self._seconds
+        return now - self._first_shown.setdefault(series, now) >= self.seconds
 
     def forget(self, series: Hashable) -> None:
         """Drop what is known of ``series``."""

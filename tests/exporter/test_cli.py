@@ -35,7 +35,7 @@ class TestUsageErrors:
         ("arguments", "expected"),
         [
             (("serv",), "No such command 'serv'; did you mean 'serve'?"),
-            (("serve", "--metric-dir", "x"), "Did you mean '?--metrics-dir'?\\?"),
+            (("serve", "--metric-dir", "x"), "Did you mean one of: '--metrics-dir'"),
             (("serve", "--web.listen-adress", ":1"), "Did you mean '?--web.listen-address'?\\?"),
             (("--versoin",), "Did you mean '?--version'?\\?"),
             (("serve", "--metrics-dir"), "'--metrics-dir' requires an argument"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from genai_exporter.collectors.exporter import ExporterMetrics
+from genai_exporter.reload import ReloadState
 from genai_exporter.scraping import Format, Scraper
 
 TEXT = Format(openmetrics=False, gzip=False)
@@ -65,9 +66,14 @@ class FakeApplications:
             self.inside -= 1
 
 
+def reloaded() -> ReloadState:
+    """A configuration that has been read."""
+    return ReloadState(True, 1.7e9)
+
+
 def scraper_of(applications: FakeApplications) -> Scraper:
     """Make a scraper without a price table."""
-    return Scraper(applications, ExporterMetrics(lambda: None))
+    return Scraper(applications, ExporterMetrics(lambda: None, reloaded))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -211,7 +217,7 @@ class TestFailure:
     def test_an_own_fault_reaches_the_request_and_not_the_next(self) -> None:
         """If the exporter's own metrics fail, the request fails instead of hanging, and the next is served."""
         ages: list[Callable[[], float]] = [lambda: 1 / 0, lambda: 1.0]
-        scraper = Scraper(FakeApplications(), ExporterMetrics(lambda: ages.pop(0)()))
+        scraper = Scraper(FakeApplications(), ExporterMetrics(lambda: ages.pop(0)(), reloaded))
 
         async def run() -> bytes:
             with pytest.raises(ZeroDivisionError):

@@ -36,6 +36,7 @@ class Applications:
     def __init__(self, *args, **kwargs): pass
     def open(self): pass
     def close(self): print("closed", flush=True)
+    def reconfigure(self, config): pass
     def scrape(self):
         print("scraping", flush=True)
         threading.Event().wait({seconds})

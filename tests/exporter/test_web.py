@@ -12,6 +12,8 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from genai_exporter.config import Config
+from genai_exporter.reload import Reloader
 from genai_exporter.web import create_app
 
 # prometheus_client's OpenMetrics parser carries no types.
@@ -76,11 +78,18 @@ class Served:
 
     applications: FakeApplications = field(default_factory=FakeApplications)
     clock: Clock = field(default_factory=Clock)
+    enable_lifecycle: bool = True
+    load: Callable[[], Config] = Config
 
     def __post_init__(self) -> None:
         """Make the app."""
         self.app = create_app(
-            self.applications, directory=Path("/run/metrics"), price_data_age=lambda: 60.0, clock=self.clock
+            self.applications,
+            directory=Path("/run/metrics"),
+            reloader=Reloader(self.load, Config()),
+            enable_lifecycle=self.enable_lifecycle,
+            price_data_age=lambda: 60.0,
+            clock=self.clock,
         )
 
     def ask(self, method: str, path: str, **headers: str) -> httpx.Response:
@@ -238,7 +247,7 @@ class TestRouting:
         """404 that names the paths that do."""
         response = served.ask("GET", path)
         assert response.status_code == 404
-        assert "/metrics, /-/healthy, /-/ready and /" in response.text
+        assert "/metrics, /-/healthy, /-/ready, /-/reload and /" in response.text
 
     @pytest.mark.parametrize("path", ["/-/healthy", "/-/ready", "/"])
     def test_head_answers_like_get(self, served: Served, path: str) -> None:

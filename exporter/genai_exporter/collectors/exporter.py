@@ -15,10 +15,12 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.registry import Collector
 
 from genai_exporter.collectors.families import family
+from genai_exporter.reload import ReloadState
 from genai_metrics.catalog import EXPORTER_METRICS
 
 # Every metric of the catalogue must be served: a new one makes this line fail until it is.
-_BUILD, _DURATION, _SUCCESS, _SERIES, _FILES, _PROCESSES, _STARTED, _MERGED, _PRICE_AGE = EXPORTER_METRICS
+_BUILD, _DURATION, _SUCCESS, _SERIES, _FILES, _PROCESSES, _STARTED, _MERGED, _PRICE_AGE, *_RELOADS = EXPORTER_METRICS
+_RELOAD_SUCCESSFUL, _RELOAD_TIME = _RELOADS
 
 APPLICATIONS = "applications"
 """Name of the collector that reads the metrics directory."""
@@ -66,11 +68,11 @@ class ExporterMetrics:
     """The exporter's own families in both text formats; one thread at a time.
 
     ``price_data_age`` returns the age of the price table in seconds, or None while it is unknown: then the
-    family is absent.
+    family is absent. ``reloads`` tells how the last reading of the configuration went.
     """
 
-    def __init__(self, price_data_age: Callable[[], float | None]) -> None:
-        self._families = _OutcomeFamilies(price_data_age)
+    def __init__(self, price_data_age: Callable[[], float | None], reloads: Callable[[], ReloadState]) -> None:
+        self._families = _OutcomeFamilies(price_data_age, reloads)
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self._families)
         ProcessCollector(registry=self._registry)
@@ -85,9 +87,10 @@ class ExporterMetrics:
 class _OutcomeFamilies(Collector):
     """Yields the catalogue's families of the exporter for the outcome it was last given."""
 
-    def __init__(self, price_data_age: Callable[[], float | None]) -> None:
+    def __init__(self, price_data_age: Callable[[], float | None], reloads: Callable[[], ReloadState]) -> None:
         self.outcome: Outcome | None = None
         self._price_data_age = price_data_age
+        self._reloads = reloads
         self._build = (exporter_version(), platform.python_version())
 
     def describe(self) -> Iterator[Metric]:
@@ -97,6 +100,9 @@ class _OutcomeFamilies(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the families; sizes of a failed run are absent, not 0."""
         yield family(_BUILD, {self._build: 1})
+        reloads = self._reloads()
+        yield family(_RELOAD_SUCCESSFUL, {(): int(reloads.successful)})
+        yield family(_RELOAD_TIME, {(): reloads.succeeded_at})
         if self.outcome is None:
             return
         yield family(_DURATION, {(APPLICATIONS,): self.outcome.duration})

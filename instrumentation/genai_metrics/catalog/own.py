@@ -62,6 +62,16 @@ EXPORTER_METRICS = (
         "gauge",
         "Age of the price table: time since the installed genai-prices release was unpacked.",
     ),
+    MetricSpec(
+        "genai_exporter_config_last_reload_successful",
+        "gauge",
+        "1 if the last attempt to read the configuration succeeded, else 0: then the one before is still in force.",
+    ),
+    MetricSpec(
+        "genai_exporter_config_last_reload_success_timestamp_seconds",
+        "gauge",
+        "Unix time at which the configuration was last read with success; the start counts.",
+    ),
 )
 """What the exporter says of itself; rendered by prometheus_client."""
 

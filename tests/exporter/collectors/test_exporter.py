@@ -9,6 +9,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from genai_exporter.collectors.exporter import ExporterMetrics, Outcome, Totals, exporter_version
+from genai_exporter.reload import ReloadState
 from genai_metrics.catalog import EXPORTER_METRICS
 
 # prometheus_client's OpenMetrics parser carries no types.
@@ -32,7 +33,7 @@ BAD = Outcome(1e9, 0.5, None, "gone")
 
 def samples(outcome: Outcome, openmetrics: bool, age: float | None) -> dict[tuple[str, frozenset[str]], float]:
     """Render, parse, and return values by name and label values."""
-    text = ExporterMetrics(lambda: age).render(outcome, openmetrics).decode()
+    text = ExporterMetrics(lambda: age, lambda: ReloadState(True, 1.7e9)).render(outcome, openmetrics).decode()
     families = list(parse_openmetrics(text)) if openmetrics else list(parse_text(text))
     return {
         (sample.name, frozenset(sample.labels.values())): sample.value
@@ -47,7 +48,7 @@ class TestExporterMetrics:
 
     def test_serves_the_whole_catalogue(self, openmetrics: bool) -> None:
         """After a good run every family of the catalogue is there, with its help text, and no other of ours."""
-        text = ExporterMetrics(lambda: 5.0).render(GOOD, openmetrics).decode()
+        text = ExporterMetrics(lambda: 5.0, lambda: ReloadState(False, 1.7e9)).render(GOOD, openmetrics).decode()
         helps = {line for line in text.splitlines() if line.startswith("# HELP genai_")}
         assert helps == {f"# HELP {spec.name} {spec.help}" for spec in EXPORTER_METRICS}
 
@@ -67,6 +68,8 @@ class TestExporterMetrics:
         assert found["genai_exporter_merged_label_values", frozenset(("chat", "tenant"))] == 12
         assert found["genai_exporter_merged_label_values", frozenset((ODD, "model"))] == 3
         assert found["genai_price_data_age_seconds", frozenset()] == 5
+        assert found["genai_exporter_config_last_reload_successful", frozenset()] == 1
+        assert found["genai_exporter_config_last_reload_success_timestamp_seconds", frozenset()] == 1.7e9
 
     def test_a_failed_run_has_no_sizes(self, openmetrics: bool) -> None:
         """Success is 0, and what was not counted is absent instead of 0 or stale."""
