@@ -79,6 +79,35 @@ class TestDevices:
         assert f'uuid="{SECOND}"}} 0.0' in first
         assert f'genai_gpu_lost{{index="1",name="NVIDIA H100 80GB HBM3",uuid="{SECOND}"}} 1.0' in third
 
+    def test_indices_may_move(self) -> None:
+        """Started anew, the driver lists the device of index 0 at 1 and cannot say who is at 0: nobody counts twice."""
+        content = json.loads(stored("h100-lost__580"))
+        before = content["scrapes"][0]
+        after = {call: answer for call, answer in before.items() if "gpu0" not in call and "events1" not in call}
+        after |= {
+            "nvmlDeviceGetHandleByIndex(0)": {"error": "GpuIsLost"},
+            "nvmlDeviceGetUUID(gpu1)": f"{FIRST}",
+            "nvmlEventSetCreate()": {"handle": "events0"},
+            "nvmlDeviceRegisterEvents(gpu1, 8, events0)": None,
+        }
+        del after["nvmlSystemGetProcessName(4117)"]
+        broken = {"nvmlDeviceGetCount()": {"error": "Unknown"}, "nvmlShutdown()": None}
+        *_, last = scrapes(json.dumps({"format": 1, "scrapes": [before, broken, after]}))
+        assert [line for line in last.splitlines() if line.startswith("genai_gpu_lost")] == [
+            f'genai_gpu_lost{{index="1",name="NVIDIA H100 80GB HBM3",uuid="{FIRST}"}} 0.0',
+            'genai_gpu_lost{index="0",name="",uuid=""} 1.0',
+            f'genai_gpu_lost{{index="1",name="NVIDIA H100 80GB HBM3",uuid="{SECOND}"}} 1.0',
+        ]
+
+    def test_who_it_is_is_remembered(self) -> None:
+        """A device that cannot tell its id for once is no other device."""
+        one = json.loads(stored("tesla-t4__470"))["scrapes"][0]
+        started = ("nvmlInit()", "nvmlEventSetCreate()", "nvmlDeviceRegister", "nvmlDeviceGetSupportedEvent")
+        again = {call: answer for call, answer in one.items() if not call.startswith(started)}
+        again["nvmlDeviceGetUUID(gpu0)"] = {"error": "Unknown"}
+        first, second = scrapes(json.dumps({"format": 1, "scrapes": [one, again]}))
+        assert second == first
+
     def test_another_containers_device_is_left_out(self) -> None:
         """A device that we may not use is neither ours nor lost."""
         answers = {"nvmlDeviceGetHandleByIndex(0)": {"error": "NoPermission"}, "nvmlEventSetCreate()": EVENTS_OF_SECOND}
@@ -162,6 +191,14 @@ class TestDriver:
         assert [body.startswith("# failed: ") for body in failures] == [True] * 3
         assert "the NVIDIA driver is gone: Driver Not Loaded" in failures[2]
         assert last == first
+
+    def test_one_that_cannot_even_be_left_is_tried_again(self) -> None:
+        """The failure that is told is the first one, not that of letting go."""
+        one = json.loads(stored("l4-driver-upgrade__575"))["scrapes"][0]
+        broken = {"nvmlDeviceGetCount()": {"error": "Unknown"}, "nvmlShutdown()": {"error": "Uninitialized"}}
+        first, second, third = scrapes(json.dumps({"format": 1, "scrapes": [one, broken, one]}))
+        assert second.startswith("# failed: the NVIDIA driver does not answer: nvmlDeviceGetCount: Unknown Error")
+        assert third == first
 
     def test_one_that_comes_later_is_found(self) -> None:
         """Absence is not for ever."""

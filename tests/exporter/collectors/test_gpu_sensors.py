@@ -44,7 +44,11 @@ class TestSensors:
 
     def failing(self, call: str, error: str) -> dict[str, float]:
         """Return what is served when one call fails; calls that follow from its success may go unasked."""
-        replay = Replay(altered(DATA_CENTRE, {**OLDER_CALLS, call: {"error": error}}), pynvml)
+        return self.replayed(altered(DATA_CENTRE, {**OLDER_CALLS, call: {"error": error}}))
+
+    def replayed(self, capture: str) -> dict[str, float]:
+        """Return what the first scrape of a capture serves, whatever was not asked."""
+        replay = Replay(capture, pynvml)
         replay.begin_scrape()
         lines = text(GpuCollector(replay).collect()).splitlines()
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[0] != "#"}
@@ -117,6 +121,21 @@ class TestSensors:
         assert f'genai_gpu_lost{{index="0",name="",uuid="{FIRST}"}} 1.0' in body
         assert [line for line in body.splitlines() if 'index="0"' in line and "lost" not in line] == []
 
+    def test_a_device_that_tells_us_nothing_is_not_lost(self) -> None:
+        """Where we lack the permission for every call, nothing is wrong with the device."""
+        events = "nvmlDeviceGetSupportedEventTypes(gpu0)"
+        calls = {call: {"error": "NoPermission"} for call in [*SENSORS, *OLDER_CALLS, events]}
+        replay = Replay(altered(DATA_CENTRE, {**calls, "nvmlEventSetCreate()": EVENTS_OF_SECOND}), pynvml)
+        replay.begin_scrape()
+        body = text(GpuCollector(replay).collect())
+        assert f'genai_gpu_lost{{index="0",name="",uuid="{FIRST}"}} 0.0' in body
+
+    def test_an_instance_that_cannot_be_named_is_left_out(self) -> None:
+        """Two of them would be one series."""
+        found = self.replayed(altered("a100-mig__550", {"nvmlDeviceGetUUID(mig0)": {"error": "NotSupported"}}))
+        assert len(values(found, "mig_memory_used_bytes")) == 1
+        assert len(values(found, "process_memory_bytes")) == 1
+
     def test_an_unknown_performance_state_is_absent(self) -> None:
         """The driver's 32 is not a state."""
         found = served(altered(DATA_CENTRE, {"nvmlDeviceGetPerformanceState(gpu0)": 32}))
@@ -166,6 +185,20 @@ class TestProcesses:
         assert len(series) == 1
         assert f'process="{name}"' in series[0]
 
+    def test_a_name_that_is_no_text_is_empty(self) -> None:
+        """Any bytes may be the name of a program; the bindings want UTF-8."""
+
+        class Latin(Replay):
+            """A machine with a program called caf\xe9 in Latin-1."""
+
+            def nvmlSystemGetProcessName(self, pid: int) -> str:
+                """Fail as the bindings do."""
+                return b"caf\xe9".decode()
+
+        replay = Latin(stored(DATA_CENTRE), pynvml)
+        replay.begin_scrape()
+        assert 'pid="4117",process="",' in text(GpuCollector(replay).collect())
+
 
 class TestXidErrors:
     """Critical errors."""
@@ -194,3 +227,29 @@ class TestXidErrors:
         replay.begin_scrape()
         body = text(GpuCollector(replay).collect())
         assert f'genai_gpu_xid_errors_total{{index="0",name="NVIDIA H100 80GB HBM3",uuid="{FIRST}"}} 100.0' in body
+
+    @pytest.mark.parametrize(
+        "answers",
+        [
+            {
+                "nvmlDeviceRegisterEvents(gpu1, 8, events1)": {"error": "NotSupported"},
+                "nvmlEventSetFree(events1)": None,
+            },
+            {"nvmlDeviceGetSupportedEventTypes(gpu1)": 0},
+            {"nvmlDeviceGetSupportedEventTypes(gpu1)": {"error": "NotSupported"}},
+        ],
+    )
+    def test_a_device_without_them_has_no_series(self, answers: dict[str, object]) -> None:
+        """A device whose errors we cannot hear of must not look free of errors."""
+        replay = Replay(altered(DATA_CENTRE, answers), pynvml)
+        replay.begin_scrape()
+        lines = [line for line in text(GpuCollector(replay).collect()).splitlines() if "xid" in line and line[0] != "#"]
+        assert [line for line in lines if SECOND in line] == []
+        assert len(lines) == 2
+
+    @pytest.mark.parametrize("error", ["Unknown", "GpuIsLost"])
+    def test_a_queue_that_fails_costs_nothing_else(self, error: str) -> None:
+        """The count stays where it was."""
+        found = served(altered(DATA_CENTRE, {"nvmlEventSetWait_v2(events1, 0)": {"error": error}}))
+        assert values(found, "xid_errors_total") == [0, 0]
+        assert len(of_device(found, SECOND)) == len(of_device(served(stored(DATA_CENTRE)), SECOND))
