@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from genai_exporter import config
-from genai_exporter.config import Address, Config
+from genai_exporter.config import Address, Config, UnixAddress
 from genai_metrics.catalog import DEFAULT_LABEL_CAPS
 from genai_metrics.yamlfile import YamlError
 
@@ -59,6 +59,25 @@ class TestAddress:
             Address.parse(text)
 
 
+class TestParseAddress:
+    """Addresses of both kinds."""
+
+    def test_a_path_after_unix(self, tmp_path: Path) -> None:
+        """Relative to a folder, absolute, and written back as it is."""
+        address = config.parse_address("unix:web.sock", tmp_path)
+        assert address == UnixAddress(tmp_path / "web.sock")
+        assert str(address) == f"unix:{tmp_path}/web.sock"
+        assert config.parse_address("unix:/run/web.sock", tmp_path) == UnixAddress(Path("/run/web.sock"))
+
+    def test_anything_else_is_host_and_port(self) -> None:
+        """With the same errors as ever."""
+        assert config.parse_address(":9840") == Address("", 9840)
+        with pytest.raises(ValueError, match="has no port"):
+            config.parse_address("unix")
+        with pytest.raises(ValueError, match="names no socket; give unix:PATH"):
+            config.parse_address("unix:")
+
+
 class TestSeconds:
     """Durations on the command line."""
 
@@ -82,7 +101,7 @@ class TestRead:
         path = write(
             tmp_path,
             "metrics_dir: /var/lib/genai\n"
-            "web:\n  listen_address: '[::1]:9000'\n"
+            "web:\n  listen_address: '[::1]:9000'\n  config_file: web.yml\n"
             "born_at_zero_seconds: 61.5\n"
             "label_caps: {tenant: 5, model: 7}\n"
             "log: {level: debug}\n",
@@ -90,10 +109,17 @@ class TestRead:
         assert config.read(path) == Config(
             metrics_dir=Path("/var/lib/genai"),
             listen_addresses=(Address("::1", 9000),),
+            web_config_file=tmp_path / "web.yml",
             born_at_zero_seconds=61.5,
             label_caps={**DEFAULT_LABEL_CAPS, "tenant": 5, "model": 7},
             log_level="debug",
         )
+
+    def test_several_addresses(self, tmp_path: Path) -> None:
+        """A list in place of one; a socket's path starts at the file."""
+        path = write(tmp_path, "web:\n  listen_address:\n    - 127.0.0.1:9840\n    - unix:web.sock\n")
+        assert config.read(path).listen_addresses == (Address("127.0.0.1", 9840), UnixAddress(tmp_path / "web.sock"))
+        assert config.read(write(tmp_path, "web: {listen_address: []}\n")) == Config()
 
     def test_an_empty_file_means_the_defaults(self, tmp_path: Path) -> None:
         """No key at all is no error."""
@@ -115,6 +141,8 @@ class TestRead:
             ("born_at_zero_seconds: -1\n", 1, "born_at_zero_seconds must be at least 0, not -1"),
             ("born_at_zero_seconds: .nan\n", 1, "born_at_zero_seconds must be a number"),
             ("web:\n  listen_address: localhost\n", 2, "web.listen_address: 'localhost' has no port; give"),
+            ("web:\n  listen_address: [':1', localhost]\n", 2, "web.listen_address: 'localhost' has no port; give"),
+            ("web:\n  listen_address: [{}]\n", 2, "web.listen_address[0] must be text, not a mapping"),
             ("web: localhost:9840\n", 1, "web must be a mapping"),
             ("log:\n  level: verbose\n", 2, "log.level: 'verbose' is not a log level; known: debug"),
             ("log:\n  level: inof\n", 2, "log.level: 'inof' is not a log level; did you mean 'info'?"),

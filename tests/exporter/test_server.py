@@ -1,14 +1,17 @@
 """Tests of listening."""
 
 import errno
+import os
 import re
 import socket
+import stat
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from genai_exporter import server
-from genai_exporter.config import Address
+from genai_exporter.config import Address, UnixAddress
 
 
 def reach(host: str, listener: socket.socket) -> None:
@@ -84,3 +87,99 @@ class TestListen:
         monkeypatch.setattr(socket, "create_server", refuse)
         with pytest.raises(server.ListenError, match="No buffer space available"):
             server.listen(Address("127.0.0.1", 1))
+
+
+class TestUnix:
+    """Unix sockets."""
+
+    def test_are_for_user_and_group_alone(self, tmp_path: Path) -> None:
+        """From the first moment on; the process's umask is as before."""
+        umask = os.umask(0o000)
+        try:
+            with closing(server.listen(UnixAddress(tmp_path / "web.sock"))) as listener:
+                assert stat.S_IMODE((tmp_path / "web.sock").stat().st_mode) == 0o660
+                assert server.url(listener) == f"unix:{tmp_path}/web.sock"
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.connect(str(tmp_path / "web.sock"))
+        finally:
+            assert os.umask(umask) == 0o000
+
+    def test_one_that_was_left_behind_is_replaced(self, tmp_path: Path) -> None:
+        """After a crash nobody listens on it."""
+        address = UnixAddress(tmp_path / "web.sock")
+        server.listen(address).close()
+        assert (tmp_path / "web.sock").is_socket()
+        with closing(server.listen(address)), socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(address.path))
+
+    @pytest.mark.parametrize("backlog", [0, 3])
+    def test_one_in_use_is_left_alone(self, tmp_path: Path, backlog: int) -> None:
+        """Also while its program is too busy to accept."""
+        path = tmp_path / "web.sock"
+        clients = [socket.socket(socket.AF_UNIX) for _ in range(backlog)]
+        with closing(socket.socket(socket.AF_UNIX)) as taken:
+            taken.bind(str(path))
+            taken.listen(0)
+            for client in clients:
+                client.setblocking(False)
+                client.connect_ex(str(path))
+            with pytest.raises(server.ListenError, match=re.escape(f"unix:{path}: a program listens there; stop it")):
+                server.listen(UnixAddress(path))
+            assert path.is_socket()
+        for client in clients:
+            client.close()
+
+    def test_what_is_not_a_socket_is_left_alone(self, tmp_path: Path) -> None:
+        """A file, a folder, and a link, even one to a socket that nobody listens on."""
+        (tmp_path / "file").write_text("precious")
+        (tmp_path / "folder").mkdir()
+        server.listen(UnixAddress(tmp_path / "socket")).close()
+        (tmp_path / "link").symlink_to(tmp_path / "socket")
+        for name in ("file", "folder", "link"):
+            with pytest.raises(server.ListenError, match="there is a file that is not a socket; remove it or choose"):
+                server.listen(UnixAddress(tmp_path / name))
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "link", "socket"]
+
+    @pytest.mark.parametrize(
+        ("name", "hint"),
+        [("none/web.sock", "its folder does not exist; make it"), ("x" * 120, "AF_UNIX path too long")],
+    )
+    def test_impossible_paths_are_named(self, tmp_path: Path, name: str, hint: str) -> None:
+        """With the remedy, or the system's words."""
+        with pytest.raises(server.ListenError, match=re.escape(f"cannot listen on unix:{tmp_path}/{name}: {hint}")):
+            server.listen(UnixAddress(tmp_path / name))
+
+
+class TestListening:
+    """Several addresses."""
+
+    def test_all_are_reached_and_all_are_closed(self, tmp_path: Path) -> None:
+        """Two families and a Unix socket, whose file is gone at the end."""
+        path = tmp_path / "web.sock"
+        with server.listening([Address("127.0.0.1", 0), Address("::1", 0), UnixAddress(path)]) as listeners:
+            reach("127.0.0.1", listeners[0])
+            reach("::1", listeners[1])
+            assert path.is_socket()
+        assert [listener.fileno() for listener in listeners] == [-1, -1, -1]
+        assert not path.exists()
+
+    def test_one_that_fails_closes_the_others(self, tmp_path: Path) -> None:
+        """No half-open server, no socket left behind."""
+        path = tmp_path / "web.sock"
+        with closing(server.listen(Address("127.0.0.1", 0))) as taken:
+            port = taken.getsockname()[1]
+            with (
+                pytest.raises(server.ListenError, match="address already in use"),
+                server.listening([UnixAddress(path), Address("127.0.0.1", port)]),
+            ):
+                pass
+        assert not path.exists()
+
+    def test_the_socket_of_a_successor_stays(self, tmp_path: Path) -> None:
+        """Who was replaced does not remove what is not theirs."""
+        path = tmp_path / "web.sock"
+        with server.listening([UnixAddress(path)]):
+            path.rename(tmp_path / "old.sock")
+            successor = server.listen(UnixAddress(path))
+        with closing(successor):
+            assert path.is_socket()
