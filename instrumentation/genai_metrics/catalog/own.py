@@ -84,6 +84,7 @@ FAULT_REASONS = (
     "incomplete_rates",  # one of two per-1k rates given although both kinds of tokens were used
     "price_file",  # the user's price file cannot be used
     "price_data",  # genai-prices is missing or failed
+    "otel_metrics",  # an OpenTelemetry metric that cannot be shown, or not in full
     "storage",  # no space or no file: recorded in private memory, which the exporter does not see
     "internal",  # an exception inside the recorder
 )

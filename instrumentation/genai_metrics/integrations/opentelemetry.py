@@ -1,26 +1,37 @@
-"""OpenTelemetry: finished GenAI spans become the same records. ``provider.add_span_processor(GenAISpanProcessor())``.
+"""OpenTelemetry: finished GenAI spans become the same records; metrics of any library stand beside ours.
 
+``provider.add_span_processor(GenAISpanProcessor())``, ``metrics.set_meter_provider(meter_provider())``.
 Understands the semantic conventions v1.41, what came before (``gen_ai.system``, ``gen_ai.usage.prompt_tokens``) and
 the renames since (``gen_ai.usage.cache_write.input_tokens``). Needs opentelemetry-sdk.
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context as OtelContext
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import StatusCode
+from prometheus_client import REGISTRY, CollectorRegistry
 
 from genai_metrics import runtime
-from genai_metrics.catalog import AGENT_RUN, RETRIEVAL, RETRIEVAL_RESULT, TOOL, WORKFLOW, WORKFLOW_ERROR
+from genai_metrics.catalog import AGENT_RUN, RETRIEVAL, RETRIEVAL_RESULT, TOOL, WORKFLOW_ERROR
 from genai_metrics.context import EMPTY, Context, current
 from genai_metrics.integrations.naming import provider_name
 from genai_metrics.numbers import LARGEST_COUNT, checked_number
 from genai_metrics.observations import count, observe
 from genai_metrics.quality import track_quality
+from genai_metrics.traces import ended_span
 from genai_metrics.tracking import track_llm_call
+from genai_metrics.workflows import record_duration
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import MetricReader
+    from opentelemetry.sdk.metrics.view import View
+    from opentelemetry.sdk.resources import Resource
 
 Attributes = Mapping[str, Any]
 
@@ -98,6 +109,7 @@ class GenAISpanProcessor(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Record a span if it is one of GenAI."""
+        token = ended_span.set(span.context)
         try:
             own = self._open.pop(_key(span.context), None)
             scope = span.instrumentation_scope
@@ -105,6 +117,8 @@ class GenAISpanProcessor(SpanProcessor):
                 self._finish(span, own, "" if scope is None else scope.name)
         except Exception as error:
             runtime.internal_fault(error)
+        finally:
+            ended_span.reset(token)
 
     def _begin(self, span: Span) -> None:
         attributes: Attributes = span.attributes or {}
@@ -210,7 +224,7 @@ class GenAISpanProcessor(SpanProcessor):
             count(AGENT_RUN, (agent, outcome))
         outermost = context.run is self and not (own and own.around and own.around.context.run is self)
         if outermost and "workflows" in self._record:
-            observe(WORKFLOW, (context.mode, outcome, "none"), seconds, name="duration")
+            record_duration((context.mode, outcome, "none"), seconds)
             if error_type is not None:
                 count(WORKFLOW_ERROR, (context.mode, error_type))
 
@@ -224,6 +238,36 @@ def record_evaluation(attributes: Attributes, mode: str | None = None, scale: fl
     if score is not None:
         evaluator = attributes.get("gen_ai.evaluation.name") or "default"
         track_quality(score, evaluator=str(evaluator), scale=scale, mode=mode)
+
+
+def meter_provider(
+    *,
+    registry: CollectorRegistry = REGISTRY,
+    resource: "Resource | None" = None,
+    resource_attributes: Collection[str] = ("service.name",),
+    buckets: Mapping[str, Sequence[float] | None] = MappingProxyType({}),
+    views: "Sequence[View]" = (),
+    metric_readers: "Sequence[MetricReader]" = (),
+) -> "MeterProvider":
+    """Return a MeterProvider whose metrics appear in ``registry``, and so on the endpoint that shows ours.
+
+    ``resource``: what ``target_info`` says; by default the environment's, with our service name. Those of its
+    attributes in ``resource_attributes`` become labels of every series (``service_name``). GenAI histograms get the
+    boundaries of the semantic conventions; ``buckets`` gives your own by instrument name, ``None`` leaves one to
+    ``views``, which go first. ``metric_readers``: further ones, which push, for example.
+
+    What Prometheus cannot take (an exponential histogram, a name that is taken) is left out, counted at each scrape in
+    ``genai_recorder_faults_total{reason="otel_metrics"}`` and logged once. Metrics of one name from several scopes are
+    added up.
+
+    Holds this process's metrics only, whatever the metrics directory; a forked child goes on from its parent's values,
+    so make it in each worker. Raises ``ValueError`` if ``registry`` has such a provider already; ``shutdown()`` takes
+    it out. Needs opentelemetry-exporter-prometheus. Thread-safe.
+    """
+    # Not with the module: spans need neither the SDK's metrics nor the exporter for Prometheus.
+    from genai_metrics.integrations.otel_metrics import make_provider
+
+    return make_provider(registry, resource, resource_attributes, buckets, views, metric_readers)
 
 
 def _key(context: Any) -> tuple[int, int]:
