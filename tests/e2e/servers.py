@@ -136,20 +136,26 @@ def exporter(metrics_dir: Path, *options: str) -> Iterator[Exporter]:
 
 
 @contextmanager
-def prometheus(folder: Path, targets: dict[str, int], scrape_interval: str = "1s") -> Iterator[Prometheus]:
-    """Run a Prometheus that scrapes loopback ports, one job each, with its data below ``folder``."""
+def prometheus(
+    folder: Path, targets: dict[str, int], scrape_interval: str = "1s", *options: str, config: str = ""
+) -> Iterator[Prometheus]:
+    """Run a Prometheus that scrapes loopback ports, one job each, with its data below ``folder``.
+
+    ``config``: further sections of its configuration file. Rules are evaluated as often as targets are scraped.
+    """
     folder.mkdir()
     jobs = "".join(
         f"  - job_name: {job}\n    honor_labels: true\n    static_configs: [{{targets: ['127.0.0.1:{port}']}}]\n"
         for job, port in targets.items()
     )
     (folder / "prometheus.yml").write_text(
-        f"global: {{scrape_interval: {scrape_interval}, scrape_timeout: {scrape_interval}}}\nscrape_configs:\n{jobs}"
+        f"global: {{scrape_interval: {scrape_interval}, scrape_timeout: {scrape_interval}, "
+        f"evaluation_interval: {scrape_interval}}}\nscrape_configs:\n{jobs}{config}"
     )
     port = free_port()
     command = [
         *(str(require("prometheus")), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"),
-        f"--web.listen-address=127.0.0.1:{port}",
+        *(f"--web.listen-address=127.0.0.1:{port}", *options),
     ]
     log = folder / "prometheus.log"
     with log.open("wb") as output:

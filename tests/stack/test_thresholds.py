@@ -37,7 +37,7 @@ def test_thresholds_are_set_once() -> None:
 
 def test_generated_rules_are_current() -> None:
     """The committed file is what the generator writes."""
-    assert generator.FILE.read_text() == effective.text()
+    assert (generator.RULES / "effective.yml").read_text() == effective.text()
 
 
 def test_check_names_a_stale_file(
@@ -46,7 +46,7 @@ def test_check_names_a_stale_file(
     """``--check`` fails on a file that differs, and says how to renew it."""
     stale = tmp_path / "effective.yml"
     stale.write_text("groups: []\n")
-    monkeypatch.setattr(generator, "FILE", stale)
+    monkeypatch.setattr(generator, "RULES", tmp_path)
     monkeypatch.setattr("sys.argv", ["genai_rules", "--check"])
     assert generator.main() == 1
     assert "make generate" in capsys.readouterr().err
