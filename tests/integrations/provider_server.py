@@ -2,7 +2,7 @@
 
 Models: anything is answered; ``tool`` calls one; ``status-429`` and the like fail; ``flaky`` fails at every other
 request with 503; ``slow`` answers when the server stops; ``broken`` breaks off in the middle; ``silent`` reports no
-usage.
+usage; ``counting`` reports it with every part of a stream.
 """
 
 import json
@@ -147,6 +147,9 @@ def _chat(body: dict[str, Any]) -> tuple[dict[str, Any], list[Event]]:
         (None, {**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}) for delta in deltas
     ]
     events.append((None, {**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}))
+    if model == "counting":
+        for number, (_, part) in enumerate(events):
+            part["usage"] = {"prompt_tokens": 1000, "completion_tokens": 10 * (number + 1)}
     if body.get("stream_options", {}).get("include_usage"):
         events.append((None, {**chunk, "choices": [], "usage": CHAT_USAGE}))
     return answer, events

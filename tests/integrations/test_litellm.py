@@ -1,8 +1,14 @@
 """The logger under the real LiteLLM: its mock responses, and HTTP to a server on loopback."""
 
 import asyncio
+import contextvars
+import copy
+import gc
+import os
+import pickle
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import litellm
@@ -21,6 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 CALLS = "genai_llm_calls_total"
 ERRORS = "genai_llm_errors_total"
 COST = "genai_llm_cost_usd_total"
+FLYING = "genai_llm_calls_in_flight"
 SAVED = "genai_llm_cost_saved_usd_total"
 HI = [{"role": "user", "content": "hi"}]
 
@@ -67,6 +74,11 @@ def awaited(call: Callable[[], Coroutine[Any, Any, Any]], condition: Callable[[]
 def calls(number: int, **labels: str) -> Callable[[], bool]:
     """Whether so many calls have been recorded."""
     return lambda: sample(CALLS, **labels) == number
+
+
+def collected(number: int, **labels: str) -> Callable[[], bool]:
+    """Whether so many calls have been recorded, when the garbage collector has come."""
+    return lambda: gc.collect() >= 0 and sample(CALLS, **labels) == number
 
 
 def tokens(**labels: str) -> list[float]:
@@ -161,7 +173,7 @@ class TestMocked:
 
     def test_a_bug_of_ours_is_a_fault(self, monkeypatch: pytest.MonkeyPatch, logger: GenAIMetricsLogger) -> None:
         """And the answer stays."""
-        monkeypatch.setattr("genai_metrics.integrations.litellm._metadata", lambda kwargs: 1 / 0)
+        monkeypatch.setattr("genai_metrics.integrations.litellm.metadata_of", lambda kwargs: 1 / 0)
         answer = litellm.completion(model="gpt-4", messages=HI, mock_response="hello")
         assert answer.choices[0].message.content == "hello"
         settled(lambda: sample("genai_recorder_faults_total", reason="internal") == 2)
@@ -178,18 +190,189 @@ class TestMocked:
         litellm.completion(model="gpt-4", messages=HI, mock_response="hello")
         settled(calls(2))
         other.uninstall()
-        assert not logger._begun
         assert sample(CALLS) == 2
 
-    def test_calls_that_never_end_do_not_pile_up(
-        self, monkeypatch: pytest.MonkeyPatch, logger: GenAIMetricsLogger
-    ) -> None:
-        """Streams that are not read to their end: LiteLLM does not tell of them."""
-        monkeypatch.setattr("genai_metrics.integrations.litellm._MOST_OPEN", 3)
-        for _ in range(5):
+
+class TestStreamsThatAreLeft:
+    """LiteLLM tells nothing of their end: they are recorded when the garbage collector comes."""
+
+    def test_sync(self, server: Server) -> None:
+        """As long as it was read, with the first token's time; tokens are estimated from what was seen; no error."""
+        with workflow(mode="chat", tenant="acme"):
+            stream = litellm.completion(**at(server, stream=True))
+            seen = "".join(next(stream).choices[0].delta.content or "" for _ in range(2))
+        assert seen == "Hello"
+        assert sample(FLYING, mode="chat", model="gpt-4") == 1
+        assert sample(CALLS) == 0
+        del stream
+        settled(collected(1))
+        labels = {"mode": "chat", "model": "gpt-4", "provider": "openai", "operation": "chat", "outcome": "success"}
+        assert sample(CALLS, **labels) == 1
+        assert sample(FLYING) == 0
+        assert tokens() == [1, 2, 0, 0, 0]
+        assert sample("genai_llm_estimated_usage_calls_total", model="gpt-4") == 1
+        assert sample("genai_llm_time_to_first_token_seconds_count", **labels) == 1
+        first = sample("genai_llm_time_to_first_token_seconds_sum")
+        assert 0 < first <= sample("genai_llm_call_duration_seconds_sum", **labels)
+        assert sample("genai_tenant_requests_total", tenant="acme") == 1
+        assert sample("genai_recorder_faults_total") == 0
+
+    def test_async(self, server: Server) -> None:
+        """Of the parts LiteLLM tells only when the first came: that is how long it lasted, its tokens are unknown."""
+
+        async def leave() -> None:
+            with workflow(mode="chat"):
+                stream = await litellm.acompletion(**at(server, stream=True))
+                await anext(stream)
+                await stream.aclose()
+            assert sample(FLYING, mode="chat") == 1
+
+        asyncio.run(leave())
+        settled(collected(1, mode="chat", outcome="success"))
+        assert tokens() == [1, 0, 0, 0, 0]
+        assert sample("genai_llm_estimated_usage_calls_total") == 1
+        first = sample("genai_llm_time_to_first_token_seconds_sum")
+        assert 0 < first == sample("genai_llm_call_duration_seconds_sum")
+        assert sample(FLYING) == 0
+
+    def test_one_that_reported_its_usage(self, server: Server) -> None:
+        """That counts: only the step after the last part was not made."""
+        options = at(server, model="anthropic/claude-3-opus-20240229", api_base=f"{server.url}/v1/messages")
+        for part in litellm.completion(**options | {"model": "anthropic/claude-3-opus-20240229", "stream": True}):
+            if part.choices[0].finish_reason:
+                break
+        del part
+        settled(collected(1, provider="anthropic", model="claude-3-opus-20240229"))
+        assert tokens() == [1000, 50, 700, 200, 0]
+        assert sample("genai_llm_estimated_usage_calls_total") == 0
+
+    def test_one_that_reports_its_usage_as_it_goes(self, server: Server) -> None:
+        """Is an estimate until its end, and never less than what was reported."""
+        stream = litellm.completion(**at(server, "counting", stream=True, stream_options={"include_usage": True}))
+        while next(stream).choices[0].delta.content != ", ":
+            pass
+        del stream
+        settled(collected(1))
+        assert tokens() == [1000, 30, 0, 0, 0]
+        assert sample("genai_llm_estimated_usage_calls_total") == 1
+
+    def test_one_that_is_never_read(self, server: Server) -> None:
+        """Was a call, of no known duration."""
+        litellm.completion(**at(server, stream=True))
+        settled(collected(1, outcome="success"))
+        assert tokens() == [1, 0, 0, 0, 0]
+        assert sample("genai_llm_call_duration_seconds_count") == 0
+        assert sample("genai_llm_time_to_first_token_seconds_count") == 0
+
+    def test_not_in_the_context_of_whoever_is_running_then(self) -> None:
+        """Nor for the tenant of the workflow that the garbage collector comes in."""
+        next(litellm.completion(model="gpt-4", messages=HI, mock_response="a b", stream=True))
+        with workflow(mode="other", tenant="acme"):
+            settled(collected(1, mode="default"))
+        assert sample("genai_tenant_requests_total") == 0
+
+    def test_one_read_to_its_end_counts_once(self, server: Server) -> None:
+        """Sync and async, and nothing is left in flight."""
+        options = at(server, stream=True)
+        list(litellm.completion(**options))
+        settled(collected(1))
+
+        async def read() -> None:
+            async for _ in await litellm.acompletion(**options):
+                pass
+
+        awaited(read, calls(2))
+        gc.collect()
+        assert sample(CALLS) == 2
+        assert sample(FLYING) == 0
+
+    def test_copies_of_litellms_record_are_no_calls(self) -> None:
+        """Other loggers make deep copies, and forget them."""
+
+        class Copies(litellm.integrations.custom_logger.CustomLogger):
+            """Copies, and pickles, what it is told."""
+
+            def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
+                kept.append((copy.deepcopy(kwargs), pickle.dumps(kwargs)))
+
+        kept: list[Any] = []
+        other = Copies()
+        litellm.callbacks.append(other)
+        try:
             stream = litellm.completion(model="gpt-4", messages=HI, mock_response="a b", stream=True)
-            next(iter(stream))
-        assert len(logger._begun) == 3
+        finally:
+            litellm.logging_callback_manager.remove_callback_from_list_by_object(litellm.input_callback, other)
+            litellm.callbacks.remove(other)
+        assert kept
+        kept.clear()
+        gc.collect()
+        assert sample(CALLS) == 0
+        assert sample(FLYING) == 1
+        del stream
+        settled(collected(1))
+
+    def test_without_a_log(self) -> None:
+        """As the caller asked: neither recorded nor counted as in flight."""
+        options: dict[str, Any] = {"model": "gpt-4", "messages": HI, "mock_response": "a b", "no-log": True}
+        next(litellm.completion(**options, stream=True))
+        gc.collect()
+        litellm.completion(model="gpt-4", messages=HI, mock_response="hello")
+        settled(collected(1))
+        assert sample(FLYING) == 0
+
+    def test_a_child_forked_meanwhile_does_not_end_it(self) -> None:
+        """It is its parent's."""
+        stream = litellm.completion(model="gpt-4", messages=HI, mock_response="a b", stream=True)
+        child = os.fork()
+        if child == 0:
+            del stream
+            gc.collect()
+            os._exit(int(sample(CALLS)) or int(sample(FLYING)) & 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert sample(FLYING) == 1
+        del stream
+        settled(collected(1))
+
+
+class TestInFlight:
+    """From LiteLLM's first word to its last."""
+
+    def test_calls(self, server: Server) -> None:
+        """Under the model that was asked for, in the workflow's mode or the one that metadata names; sync and async."""
+        for call in (litellm.completion, lambda **options: asyncio.run(litellm.acompletion(**options))):
+            for metadata, mode in ((None, "chat"), ({"genai_mode": "named"}, "named")):
+                with workflow(mode="chat"), ThreadPoolExecutor(1) as pool:
+                    options = at(server, "slow", timeout=0.3, metadata=metadata)
+                    running = pool.submit(contextvars.copy_context().run, call, **options)
+                    settled(lambda mode=mode: sample(FLYING, mode=mode, model="slow") == 1)  # type: ignore[misc]
+                    with pytest.raises(litellm.exceptions.Timeout):
+                        running.result()
+                settled(lambda: sample(FLYING) == 0)
+        settled(calls(4, outcome="error"))
+
+    def test_a_record_that_is_used_again(self, logger: GenAIMetricsLogger) -> None:
+        """Where LiteLLM tells of a failed attempt, and then makes another one."""
+        told: dict[str, Any] = {"model": "m", "litellm_call_id": "x"}
+        for tell in (logger.log_failure_event, logger.log_success_event):
+            logger.log_pre_api_call("m", HI, told)
+            assert sample(FLYING) == 1
+            tell(told, None, 1.0, 2.0)
+            assert sample(FLYING) == 0
+        assert sample(CALLS, outcome="error") == sample(CALLS, outcome="success") == 1
+
+    def test_a_cancelled_call(self, server: Server) -> None:
+        """LiteLLM does not tell of it; it is not in flight any more when the garbage collector has come."""
+
+        async def cancel() -> None:
+            task = asyncio.create_task(litellm.acompletion(**at(server, "slow")))
+            while sample(FLYING) == 0:
+                await asyncio.sleep(0.005)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        asyncio.run(cancel())
+        settled(lambda: gc.collect() >= 0 and sample(FLYING) == 0)
         assert sample(CALLS) == 0
 
 

@@ -4,44 +4,27 @@ Needs litellm.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
 from genai_metrics import runtime
-from genai_metrics.context import current
+from genai_metrics.integrations.litellm_calls import (
+    KEY,
+    Call,
+    call_of,
+    host_of,
+    metadata_of,
+    model_of,
+    operation_of,
+    seconds_between,
+)
 from genai_metrics.integrations.naming import provider_name
 from genai_metrics.labels import UNKNOWN
 from genai_metrics.llm import error_type
 from genai_metrics.tracking import track_llm_call, track_llm_fallback
 from genai_metrics.usage import Usage, parsed
-
-OPERATIONS = {
-    "completion": "chat",
-    "responses": "chat",
-    "anthropic_messages": "chat",
-    "generate_content": "generate_content",
-    "generate_content_stream": "generate_content",
-    "text_completion": "text_completion",
-    "embedding": "embeddings",
-}
-"""OpenTelemetry's operation by LiteLLM's type of call, without the ``a`` of the async ones; others keep their name."""
-
-_MOST_OPEN = 10_000
-
-
-class _Begun:
-    """What was around a call when it began, and how often it was sent."""
-
-    __slots__ = ("attempts", "mode", "retried", "tenant")
-
-    def __init__(self, mode: str, tenant: str | None, retried: bool) -> None:
-        self.mode = mode
-        self.tenant = tenant
-        self.retried = retried
-        self.attempts = 0
 
 
 class GenAIMetricsLogger(CustomLogger):
@@ -52,15 +35,10 @@ class GenAIMetricsLogger(CustomLogger):
     which wins anywhere.
 
     Cost: the price table of this package first; LiteLLM's own cost of a call where that has no price for the model. An
-    answer from LiteLLM's cache counts as cached. Each attempt of the router is a call. LiteLLM tells nothing of a
-    stream that is not read to its end, so it is not recorded, nor of the retries that a provider's client makes.
-    Never raises. Thread-safe.
+    answer from LiteLLM's cache counts as cached. Each attempt of the router is a call. LiteLLM tells nothing of the
+    retries that a provider's client makes, nor of a stream that is not read to its end: that one is recorded when the
+    garbage collector comes for it, and counts as in flight until then. Never raises. Thread-safe.
     """
-
-    def __init__(self) -> None:
-        super().__init__()
-        # Without a lock, which a forked child could inherit locked: each access is one step.
-        self._begun: dict[str, _Begun] = {}
 
     def uninstall(self) -> None:
         """Take this logger out of LiteLLM's lists of callbacks."""
@@ -71,15 +49,20 @@ class GenAIMetricsLogger(CustomLogger):
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
         """Remember the context of a call; LiteLLM may tell of its end in another."""
         try:
-            call_id = kwargs["litellm_call_id"]
-            begun = self._begun.get(call_id)
-            if begun is None:
-                if len(self._begun) >= _MOST_OPEN:  # calls whose end LiteLLM does not tell
-                    self._begun.pop(next(iter(self._begun)), None)
-                around = current.get()
-                retried = bool(_metadata(kwargs).get("attempted_retries"))
-                begun = self._begun[call_id] = _Begun(around.mode, around.tenant, retried)
-            begun.attempts += 1
+            if (kwargs.get("litellm_params") or {}).get("no-log"):  # the caller's wish: LiteLLM will tell of no end
+                return
+            call = call_of(kwargs)
+            if call is None or not call.is_open():
+                call = kwargs[KEY] = Call(kwargs)
+            call.attempts += 1
+        except Exception as error:
+            runtime.internal_fault(error)
+
+    def log_stream_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        """Take note of a part of a streamed answer; LiteLLM tells of those of synchronous calls."""
+        try:
+            if (call := call_of(kwargs)) is not None:
+                call.see(response_obj, end_time)
         except Exception as error:
             runtime.internal_fault(error)
 
@@ -113,19 +96,18 @@ class GenAIMetricsLogger(CustomLogger):
 
     def _record(self, kwargs: Mapping[str, Any], start: Any, end: Any, failure: str | None) -> None:
         try:
-            told = kwargs.get("standard_logging_object") or {}
-            given = _metadata(kwargs)
-            begun = self._begun.pop(str(kwargs.get("litellm_call_id")), None)
+            given = metadata_of(kwargs)
+            call = call_of(kwargs)
             if failure is not None and (error := kwargs.get("exception")) is not None:
                 failure = error_type(error)
             _track(
                 kwargs,
-                told,
+                kwargs.get("standard_logging_object") or {},
                 failure,
-                seconds=_seconds(start, end),
-                mode=given.get("genai_mode") or (begun.mode if begun else None),
-                tenant=given.get("genai_tenant") or (begun.tenant if begun else None),
-                retries=begun.attempts - 1 + begun.retried if begun and begun.attempts else 0,
+                seconds=seconds_between(start, end),
+                mode=call.mode if call else given.get("genai_mode"),
+                tenant=call.tenant if call else given.get("genai_tenant"),
+                retries=call.attempts - 1 if call and call.end() else 0,
             )
         except Exception as error:
             runtime.internal_fault(error)
@@ -142,13 +124,12 @@ def _track(
     retries: int,
 ) -> None:
     """Record one call from what LiteLLM tells: its arguments, and its standard summary unless that failed."""
-    host = told.get("custom_llm_provider") or kwargs.get("custom_llm_provider") or ""
-    provider = provider_name(host)
-    model = str(told.get("model") or kwargs.get("model") or UNKNOWN).removeprefix(f"{host}/")
+    provider = provider_name(host_of(told) or host_of(kwargs))
+    model = model_of(kwargs, told)
     cached = bool(told.get("cache_hit"))
     first = None
     if told.get("stream") and not cached and failure is None:
-        first = _seconds(told.get("startTime"), told.get("completionStartTime"))
+        first = seconds_between(told.get("startTime"), told.get("completionStartTime"))
     usage = parsed((told.get("metadata") or {}).get("usage_object") or {})
     if usage is None:
         usage = Usage(told.get("prompt_tokens") or 0, told.get("completion_tokens") or 0)
@@ -157,7 +138,7 @@ def _track(
         mode=mode,
         model=model,
         provider=provider,
-        operation=_operation(told.get("call_type") or kwargs.get("call_type")),
+        operation=operation_of(told.get("call_type") or kwargs.get("call_type")),
         tenant=tenant,
         input_tokens=usage.input,
         output_tokens=usage.output,
@@ -180,21 +161,3 @@ def _has_price(provider: str, model: str) -> bool:
 
 def _record_fallback(from_model: str, kwargs: Mapping[str, Any], error: BaseException) -> None:
     track_llm_fallback(from_model=from_model, to_model=kwargs.get("model", UNKNOWN), reason=error_type(error))
-
-
-def _metadata(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the metadata that the caller has given with a call."""
-    return (kwargs.get("litellm_params") or {}).get("metadata") or {}
-
-
-def _operation(call_type: Any) -> str:
-    name = str(call_type or "completion")
-    return OPERATIONS.get(name) or OPERATIONS.get(name.removeprefix("a"), name)
-
-
-def _seconds(start: Any, end: Any) -> float | None:
-    """Return the time between two times, as LiteLLM gives them: ``datetime`` or seconds."""
-    if start is None or end is None:
-        return None
-    passed = end - start
-    return max(passed.total_seconds() if isinstance(start, datetime) else float(passed), 0.0)
