@@ -272,7 +272,7 @@ class TestConnections:
         with ExitStack() as stack:
             for number in range(1 + REFUSED_POLITELY):
                 stack.enter_context(connected(port))
-                eventually(lambda number=number: len(server.server_state.connections) == number + 1)  # type: ignore[misc]
+                eventually(lambda number=number: len(server.server_state.connections) == number + 1)
             with connected(port) as client:
                 assert read_all(client) == b""
 
