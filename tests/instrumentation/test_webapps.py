@@ -18,6 +18,7 @@ from wsgiref.validate import validator
 import pytest
 import uvicorn
 from prometheus_client import Counter, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.registry import Collector
@@ -209,6 +210,26 @@ class TestOnServers:
         assert value(body) == 1
         assert body.endswith(b"# EOF\n")
         assert "collector broke" in caplog.text
+
+    def test_family_that_cannot_be_encoded(
+        self, metrics: "Metrics", served: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It alone is missing, and named in the log; what comes after it is there."""
+
+        class Odd(Collector):
+            def collect(self) -> Any:
+                yield GaugeMetricFamily("odd", "Odd.", value="no number")  # type: ignore[arg-type]
+                yield GaugeMetricFamily("even", "Even.", value=2)
+
+        metrics.registry.register(Odd())
+        track_llm_call(model="gpt-4")
+        with caplog.at_level(logging.ERROR, logger="genai_metrics"):
+            status, _, body = ask(f"{served}/metrics", accept=PROMETHEUS_3)
+        assert status == 200
+        assert value(body) == 1
+        assert b"\neven 2.0\n" in body
+        assert b"odd" not in body
+        assert "the metric odd cannot be shown" in caplog.text
 
 
 @pytest.fixture

@@ -147,27 +147,30 @@ def calls(database: Prometheus) -> dict[tuple[str, ...], float]:
 CONFIG = f"rule_files: ['{FILE}']\n"
 
 
-def test_an_instrumented_application_is_seen_under_our_names(tmp_path: Path) -> None:
-    """From a real OpenAI client through the endpoint and a real Prometheus to calls, tokens, errors and a quantile."""
-    port = free_port()
+def test_instrumented_workers_are_seen_under_our_names(tmp_path: Path) -> None:
+    """From real OpenAI clients in two workers, through their endpoints and a real Prometheus, to exact sums."""
+    ports = free_port(), free_port()
     with (
         running() as provider,
-        python(APPLICATION, port, provider.url),
-        prometheus(tmp_path / "prometheus", {"shop-scrape": port}, config=CONFIG) as database,
+        python(APPLICATION, ports[0], provider.url),
+        python(APPLICATION, ports[1], provider.url),
+        prometheus(tmp_path / "prometheus", dict(zip("ab", ports, strict=True)), config=CONFIG) as database,
     ):
-        wait_for("recorded calls", lambda: sum(calls(database).values()) == 6)
+        wait_for("recorded calls", lambda: sum(calls(database).values()) == 2 * 6)
         assert calls(database) == {
-            ("gpt-4", "chat", "success", "openai", "shop"): 3,
-            ("status-429", "chat", "error", "openai", "shop"): 2,
-            ("embed", "embeddings", "success", "openai", "shop"): 1,
+            ("gpt-4", "chat", "success", "openai", "shop"): 2 * 3,
+            ("status-429", "chat", "error", "openai", "shop"): 2 * 2,
+            ("embed", "embeddings", "success", "openai", "shop"): 2 * 1,
         }
-        wait_for("recorded tokens", lambda: database.value("sum(genai_llm_input_tokens_total)") == 3 * 1000 + 8)
-        assert database.value("sum(genai_llm_output_tokens_total)") == 3 * 50
-        assert database.query("genai_llm_errors_total{error_type='RateLimitError'}").popitem()[1] == 2
-        exposed = get(f"http://127.0.0.1:{port}/metrics").decode()
+        assert database.query("sum by (job) (genai_llm_calls_total)") == {("a",): 6, ("b",): 6}
+        tokens = 2 * (3 * 1000 + 8)
+        wait_for("recorded tokens", lambda: database.value("sum(genai_llm_input_tokens_total)") == tokens)
+        assert database.value("sum(genai_llm_output_tokens_total)") == 2 * 3 * 50
+        assert database.value("sum(genai_llm_errors_total{error_type='RateLimitError'})") == 2 * 2
         seconds = sum(
             float(line.rpartition(" ")[2])
-            for line in exposed.splitlines()
+            for port in ports
+            for line in get(f"http://127.0.0.1:{port}/metrics").decode().splitlines()
             if line.startswith("gen_ai_client_operation_duration_seconds_sum")
         )
         assert database.value("sum(genai_llm_call_duration_seconds_sum)") == pytest.approx(seconds)
