@@ -103,6 +103,13 @@ def ours_gzip() -> Task:
     return ours((b"accept-encoding", b"gzip"))
 
 
+def exporter() -> Task:
+    """The exporter's web server, with TLS and a password."""
+    from benchmarks.secured_exporter import SecuredExporter
+
+    return SecuredExporter(TUPLES).scrape
+
+
 def peer_app() -> Task:
     """prometheus_client's ASGI application, uncompressed."""
     return scrape(make_asgi_app(_peer_registry()))
@@ -139,6 +146,7 @@ WAYS = (
     Way("nothing is scraped", nothing),
     Way(OURS, ours),
     Way(f"{OURS}, gzip", ours_gzip),
+    Way("genai-exporter with TLS and a password", exporter),
     Way(PEER, peer_app),
     Way("generate_latest in a thread", peer_thread),
 )
