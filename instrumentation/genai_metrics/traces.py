@@ -45,6 +45,8 @@ ended_span: ContextVar[Any] = ContextVar("genai_metrics_ended_span", default=Non
 
 def notice() -> None:
     """Look whether the application uses OpenTelemetry by now, and wants exemplars."""
+    if tracing.on:
+        return
     # Found half imported, by another thread, it may have no such name yet.
     current_span = getattr(sys.modules.get("opentelemetry.trace"), "get_current_span", None)
     if current_span is not None and runtime.recorder().settings.exemplars:

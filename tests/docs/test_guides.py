@@ -10,7 +10,7 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = [
     pytest.param(code, id=f"{name}-{number}")
-    for name in ("workflows", "statistics", "testing", "opentelemetry")
+    for name in ("workflows", "statistics", "testing", "opentelemetry", "exemplars")
     for number, code in enumerate(re.findall(r"```python\n(.*?)```", (DOCS / f"{name}.md").read_text(), re.DOTALL))
 ]
 EPILOGUE = """
