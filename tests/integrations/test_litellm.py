@@ -3,12 +3,14 @@
 import asyncio
 import contextvars
 import copy
+import datetime
 import gc
 import os
 import pickle
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import litellm
@@ -320,14 +322,28 @@ class TestStreamsThatAreLeft:
         settled(collected(1))
         assert sample(FLYING) == 0
 
-    def test_a_child_forked_meanwhile_does_not_end_it(self) -> None:
-        """It is its parent's."""
+    def test_parts_told_in_another_order(self, logger: GenAIMetricsLogger) -> None:
+        """As LiteLLM's threads may: the largest usage counts, and the latest time."""
+        began = datetime.datetime(2026, 1, 1)
+        told: dict[str, Any] = {"model": "m", "stream": True, "start_time": began}
+        logger.log_pre_api_call("m", HI, told)
+        for seconds in (1, 3, 2):
+            part = {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": seconds}}
+            logger.log_stream_event(told, part, began, began + datetime.timedelta(seconds=seconds))
+        del told
+        settled(collected(1))
+        assert tokens() == [5, 3, 0, 0, 0]
+        assert sample("genai_llm_call_duration_seconds_sum") == 3
+
+    def test_a_child_forked_meanwhile_does_not_end_it(self, tmp_path: Path) -> None:
+        """It is its parent's, as is the file that says it is in flight."""
+        genai_metrics.configure(metrics_dir=tmp_path, pricing=False)
         stream = litellm.completion(model="gpt-4", messages=HI, mock_response="a b", stream=True)
         child = os.fork()
         if child == 0:
             del stream
             gc.collect()
-            os._exit(int(sample(CALLS)) or int(sample(FLYING)) & 1)
+            os._exit(int(sample(CALLS)))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert sample(FLYING) == 1
         del stream
