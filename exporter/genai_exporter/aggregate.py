@@ -8,7 +8,7 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from genai_exporter.archive import ARCHIVE_NAME, Archive
 from genai_exporter.blockreader import KINDS_BY_LAYOUT, BlockFileReader
 from genai_exporter.config import Config
 from genai_exporter.directory import DirectoryError, Limits, MetricsDirectory
+from genai_exporter.showing import Showing
 from genai_exporter.shown import FOUND, SHOWN, ShownRecord
 from genai_exporter.totals import Total, Totals
 from genai_metrics.births import BORN_AT_ZERO_SECONDS, Births
@@ -24,6 +25,7 @@ from genai_metrics.blockfile import TEMPORARY_PREFIX, BlockFileError
 from genai_metrics.catalog import DEFAULT_LABEL_CAPS, BlockKind
 from genai_metrics.exposition import Exemplars, Row, render, sample_count
 from genai_metrics.ownership import UnsafeDirectoryError
+from genai_metrics.selection import is_selected
 
 logger = logging.getLogger("genai_exporter")
 
@@ -85,6 +87,7 @@ class Applications:
         self._next_config: Config | None = None
         self._archive = Archive(self._directory)
         self._record = ShownRecord(self._directory)
+        self._showing = Showing(self._record, self._births)
         self._readers: dict[str, BlockFileReader] = {}
         self._rejected: dict[str, str] = {}  # the one tried longest ago comes first
         self._waiting = 0
@@ -137,15 +140,18 @@ class Applications:
         """
         self._next_config = config
 
-    def scrape(self) -> Scrape:
-        """Read all files, fold those of ended processes, return the sums; raises ``OSError`` if that is impossible."""
+    def scrape(self, names: Collection[str] | None = None) -> Scrape:
+        """Read all files, fold those of ended processes, return the sums; raises ``OSError`` if that is impossible.
+
+        ``names``: of the metrics that will be shown to somebody, ``None`` for all; others do not count as shown.
+        """
         self._take_over_config()
         readers = self._read_files()
         sound = [reader for reader in readers if reader.name not in self._rejected]
         self._fold([reader for reader in sound if not reader.alive and not reader.unknown])
         self._sum([reader for reader in readers if reader.name not in self._archive.folded_names])
         self._take_new()
-        rows = self._rows()
+        rows = self._showing.rows(self._totals.by_kind(), self._round, names)
         return Scrape(
             series=sample_count(rows),
             files={
@@ -158,7 +164,7 @@ class Applications:
             processes=self._processes(sound),
             started=self._started(sound),
             merged=self._totals.merged_values(),
-            _rows=rows,
+            _rows=rows if names is None else {kind: rows[kind] for kind in rows if _shows(kind, names)},
             _exemplars=self._totals.exemplars(),
         )
 
@@ -309,27 +315,6 @@ class Applications:
         for reader in readers:
             reader.add_to_totals(self._round)
 
-    def _rows(self) -> dict[BlockKind, list[Row]]:
-        """Return what is to be shown; series that are about to be shown above 0 are recorded first."""
-        rows: dict[BlockKind, list[Row]] = {}
-        grown: list[Total] = []
-        for kind, totals in self._totals.by_kind():
-            if kind.merge != "sum":
-                rows[kind] = [(t.labels, t.values()) for t in totals if t.was_added_in(self._round)]
-                continue
-            for total in totals:
-                if not total.shown and self._births.may_show(total):
-                    grown.append(total)
-        self._record.append(SHOWN, grown)
-        for total in grown:
-            total.shown = True
-            self._births.forget(total)
-        for kind, totals in self._totals.by_kind():
-            if kind.merge == "sum":
-                zeros = [0.0] * kind.slots
-                rows[kind] = [(t.labels, t.values() if t.shown else zeros) for t in totals]
-        return rows
-
     @staticmethod
     def _processes(readers: list[BlockFileReader]) -> dict[str, int]:
         processes: dict[str, int] = {}
@@ -344,6 +329,10 @@ class Applications:
             if reader.alive and reader.started is not None:
                 started[reader.service] = min(reader.started, started.get(reader.service, reader.started))
         return started
+
+
+def _shows(kind: BlockKind, names: Collection[str]) -> bool:
+    return any(is_selected(metric, names) for metric in kind.metrics)
 
 
 def _log_refused(refused: list[tuple[BlockFileReader, str]]) -> None:

@@ -9,11 +9,12 @@ import logging
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from genai_exporter.collectors.exporter import ExporterMetrics, Outcome, Totals
+from genai_metrics.selection import selected
 
 log = logging.getLogger(__name__)
 
@@ -52,16 +53,27 @@ class Scrape(Protocol):
 class Applications(Protocol):
     """The metrics directory; used by one thread at a time."""
 
-    def scrape(self) -> Scrape:
-        """Read the directory; any exception makes the scrape a failed one."""
+    def scrape(self, names: frozenset[str] | None = None) -> Scrape:
+        """Read the directory; any exception makes the scrape a failed one.
+
+        ``names``: of the metrics that will be shown to somebody, ``None`` for all.
+        """
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a body is written: OpenMetrics 1.0.0 or text 0.0.4, compressed with gzip or not."""
+    """How a body is written: OpenMetrics 1.0.0 or text 0.0.4, compressed with gzip or not, all or some metrics.
+
+    ``names``: of samples or families, ``None`` for all.
+    """
 
     openmetrics: bool
     gzip: bool
+    names: frozenset[str] | None = None
+
+    def choose(self, chunks: Iterable[bytes]) -> Iterable[bytes]:
+        """Return what is to be in the body of an exposition."""
+        return chunks if self.names is None else selected(chunks, self.names)
 
 
 @dataclass(frozen=True)
@@ -169,9 +181,9 @@ class Scraper:
         writers = {wanted: _Writer(wanted.gzip) for wanted in formats}
         totals, failure = None, None
         try:
-            scrape = self._applications.scrape()
+            scrape = self._applications.scrape(_names(formats))
             for wanted, writer in writers.items():
-                for chunk in scrape.render(wanted.openmetrics):
+                for chunk in wanted.choose(scrape.render(wanted.openmetrics)):
                     writer.write(chunk)
             totals = Totals(
                 scrape.series,
@@ -190,8 +202,19 @@ class Scraper:
         flavours = {wanted.openmetrics for wanted in formats}
         own = {openmetrics: self._own.render(outcome, openmetrics) for openmetrics in flavours}
         for wanted, writer in writers.items():
-            writer.write(own[wanted.openmetrics])
+            for chunk in wanted.choose((own[wanted.openmetrics],)):
+                writer.write(chunk)
         return Result(outcome, {wanted: writer.finish() for wanted, writer in writers.items()})
+
+
+def _names(formats: Iterable[Format]) -> frozenset[str] | None:
+    """Return the names that any of the bodies shows, ``None`` for all; without a body nobody sees any."""
+    names: set[str] = set()
+    for wanted in formats:
+        if wanted.names is None:
+            return None
+        names |= wanted.names
+    return frozenset(names)
 
 
 class _Writer:

@@ -21,6 +21,7 @@ from genai_exporter.reload import Reloader
 from genai_exporter.scraping import Applications, Format, Scraper
 from genai_metrics.negotiation import OPENMETRICS_TYPE, TEXT_TYPE, accepts_gzip, prefers_openmetrics
 from genai_metrics.pricing import PriceResolver
+from genai_metrics.selection import PARAMETER
 
 # After that long without samples Prometheus itself calls a series stale, so nobody scrapes us.
 _ABANDONED_SECONDS = 300.0
@@ -76,10 +77,12 @@ class _Pages:
         self._served_at: float | None = None
 
     async def metrics(self, request: Request) -> Response:
-        """Serve a fresh scrape in the format and coding that the client prefers."""
+        """Serve a fresh scrape, of all metrics or those named, in the format and coding that the client prefers."""
+        names = request.query_params.getlist(PARAMETER)
         wanted = Format(
             prefers_openmetrics(",".join(request.headers.getlist("accept"))),
             accepts_gzip(",".join(request.headers.getlist("accept-encoding"))),
+            frozenset(names) if names else None,
         )
         headers = {
             "Content-Type": OPENMETRICS_TYPE if wanted.openmetrics else TEXT_TYPE,

@@ -27,6 +27,10 @@ class Births:
         now = self._clock()
         return now - self._first_shown.setdefault(series, now) >= self.seconds
 
+    def has_begun(self, series: Hashable) -> bool:
+        """Whether the time of ``series`` at 0 runs."""
+        return series in self._first_shown
+
     def forget(self, series: Hashable) -> None:
         """Drop what is known of ``series``."""
         self._first_shown.pop(series, None)

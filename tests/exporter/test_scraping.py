@@ -49,7 +49,7 @@ class FakeApplications:
     started: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     gate: threading.Semaphore | None = None
 
-    def scrape(self) -> FakeScrape:
+    def scrape(self, names: frozenset[str] | None = None) -> FakeScrape:
         """Wait at the gate, if there is one, and count."""
         self.scrapes += 1
         number = self.scrapes

@@ -37,7 +37,7 @@ class Applications:
     def open(self): pass
     def close(self): print("closed", flush=True)
     def reconfigure(self, config): pass
-    def scrape(self):
+    def scrape(self, names):
         print("scraping", flush=True)
         threading.Event().wait({seconds})
         raise OSError("never mind")

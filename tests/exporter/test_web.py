@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from genai_exporter.config import Config
 from genai_exporter.reload import Reloader
 from genai_exporter.web import create_app
+from genai_metrics.yamlfile import YamlError
 
 # prometheus_client's OpenMetrics parser carries no types.
 parse_openmetrics: Callable[[str], Iterable[Metric]] = openmetrics_parser.text_string_to_metric_families
@@ -53,10 +55,12 @@ class FakeApplications:
 
     scrapes: int = 0
     fail: Exception | None = None
+    asked: list[frozenset[str] | None] = field(default_factory=list)
 
-    def scrape(self) -> FakeScrape:
+    def scrape(self, names: frozenset[str] | None = None) -> FakeScrape:
         """Count, or raise."""
         self.scrapes += 1
+        self.asked.append(names)
         if self.fail:
             raise self.fail
         return FakeScrape(self.scrapes)
@@ -254,6 +258,101 @@ class TestRouting:
         """Same status and type."""
         got, head = served.ask("GET", path), served.ask("HEAD", path)
         assert (head.status_code, head.headers["content-type"]) == (200, got.headers["content-type"])
+
+
+class TestSomeMetrics:
+    """``name[]``."""
+
+    def test_applications_and_own_metrics_alike(self, served: Served) -> None:
+        """The families that are named are served, with their heads, in both formats and compressed."""
+        path = "/metrics?name[]=fake_scrapes_total&name[]=genai_exporter_series&name[]=unknown"
+        response = served.ask("GET", path)
+        assert response.headers["content-type"] == TEXT_TYPE
+        assert [family.name for family in parse_text(response.text)] == ["fake_scrapes", "genai_exporter_series"]
+        rich = served.ask("GET", path, accept=OPENMETRICS_TYPE, accept_encoding="gzip")
+        assert [family.name for family in parse_openmetrics(rich.text)] == ["fake_scrapes", "genai_exporter_series"]
+
+    def test_names_may_be_encoded(self, served: Served) -> None:
+        """As HTTP clients write brackets."""
+        response = served.ask("GET", "/metrics?name%5B%5D=process_open_fds")
+        assert [family.name for family in parse_text(response.text)] == ["process_open_fds"]
+
+    @pytest.mark.parametrize("query", ["name[]=unknown", "name[]="])
+    def test_unknown_names_are_an_empty_answer(self, served: Served, query: str) -> None:
+        """200, valid, and nothing in it."""
+        assert (served.ask("GET", f"/metrics?{query}").status_code, served.ask("GET", f"/metrics?{query}").text) == (
+            200,
+            "",
+        )
+        assert served.ask("GET", f"/metrics?{query}", accept=OPENMETRICS_TYPE).text == "# EOF\n"
+
+    def test_applications_are_told_what_is_shown(self, served: Served) -> None:
+        """So that they do not count the rest as shown; a visit to the page shows no series at all."""
+        served.ask("GET", "/metrics?name[]=a&name[]=b")
+        served.ask("GET", "/metrics")
+        served.clock.now += 1000
+        served.ask("GET", "/")
+        assert served.applications.asked == [frozenset("ab"), None, frozenset()]
+
+    def test_filtered_and_whole_bodies_are_not_mixed_up(self, served: Served) -> None:
+        """Requests that share a scrape get each their own body, and the applications count as shown all that is."""
+
+        async def ask_together() -> list[str]:
+            transport = httpx.ASGITransport(app=served.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://exporter:1") as client:
+                paths = ("", "", "?name[]=fake_scrapes", "?name[]=genai_exporter_series", "?name[]=fake_scrapes")
+                answers = await asyncio.gather(*(client.get(f"/metrics{path}") for path in paths))
+                return [answer.text for answer in answers]
+
+        _, whole, fake, own, fake_too = asyncio.run(ask_together())
+        assert served.applications.scrapes == 2
+        assert served.applications.asked[1] is None
+        assert fake == fake_too == whole[: whole.index("# HELP genai_build_info")]
+        assert [family.name for family in parse_text(own)] == ["genai_exporter_series"]
+
+
+class TestReload:
+    """``/-/reload``."""
+
+    @pytest.mark.parametrize("method", ["POST", "PUT"])
+    def test_reads_the_configuration_again(self, served: Served, method: str) -> None:
+        """200, and the metrics say that it was read."""
+        assert served.ask(method, "/-/reload").status_code == 200
+        values = {s.name: s.value for family in parse_text(served.ask("GET", "/metrics").text) for s in family.samples}
+        assert values["genai_exporter_config_last_reload_successful"] == 1
+
+    def test_a_bad_one_is_told(self) -> None:
+        """500 with the reason; the time of the last success stays."""
+
+        def fail() -> Config:
+            raise YamlError("exporter.yml:3: nonsense")
+
+        served = Served(load=fail)
+        before = time.time()
+        response = served.ask("POST", "/-/reload")
+        assert (response.status_code, response.text) == (500, "failed to reload config: exporter.yml:3: nonsense\n")
+        values = {s.name: s.value for family in parse_text(served.ask("GET", "/metrics").text) for s in family.samples}
+        assert values["genai_exporter_config_last_reload_successful"] == 0
+        assert 0 < values["genai_exporter_config_last_reload_success_timestamp_seconds"] <= before
+
+    def test_is_forbidden_unless_enabled(self) -> None:
+        """403, as Prometheus answers, and nothing is read."""
+        loads: list[int] = []
+
+        def load() -> Config:
+            loads.append(1)
+            return Config()
+
+        response = Served(enable_lifecycle=False, load=load).ask("POST", "/-/reload")
+        assert response.status_code == 403
+        assert "--web.enable-lifecycle" in response.text
+        assert loads == []
+
+    def test_is_no_page(self, served: Served) -> None:
+        """A link cannot reload: GET is not allowed."""
+        response = served.ask("GET", "/-/reload")
+        assert (response.status_code, response.text) == (405, "Only POST, PUT are answered\n")
+        assert response.headers["allow"] == "POST, PUT"
 
 
 def test_gzip_is_a_plain_gzip_member(served: Served) -> None:
