@@ -8,22 +8,16 @@ import time
 from types import TracebackType
 from typing import Self
 
-from genai_metrics import runtime
+from genai_metrics import runtime, sizes
 from genai_metrics.catalog import (
     CACHE,
-    CACHE_BYTES,
-    CACHE_BYTES_SHARED,
-    CACHE_CAPACITY,
-    CACHE_CAPACITY_SHARED,
-    CACHE_ENTRIES,
-    CACHE_ENTRIES_SHARED,
     CACHE_LOOKUP_DURATION,
     CACHE_LOOKUPS,
 )
 from genai_metrics.context import mode_or_current
 from genai_metrics.labels import described
-from genai_metrics.numbers import LARGEST_COUNT, checked_number
-from genai_metrics.observations import count, observe, set_gauge, split_slot
+from genai_metrics.numbers import LARGEST_COUNT, checked_flag, checked_number
+from genai_metrics.observations import count, observe, split_slot
 from genai_metrics.workflows import current_run
 
 CAPACITY = "capacity"
@@ -44,10 +38,13 @@ class TrackedCache:
     def __init__(self, name: str, *, capacity: float | None, shared: bool, answers: bool) -> None:
         self.name = name
         self._capacity = capacity
-        self._answers = answers
-        self._entries_kind = CACHE_ENTRIES_SHARED if shared else CACHE_ENTRIES
-        self._bytes_kind = CACHE_BYTES_SHARED if shared else CACHE_BYTES
-        self._capacity_kind = CACHE_CAPACITY_SHARED if shared else CACHE_CAPACITY
+        self._shared = self._answers = False
+        try:
+            recorder = runtime.recorder()
+            self._shared = checked_flag(recorder, "shared", shared)
+            self._answers = checked_flag(recorder, "answers", answers)
+        except Exception as error:
+            runtime.internal_fault(error)
         self._told: object = None
 
     def lookup(self, *, mode: str | None = None) -> "Lookup":
@@ -125,9 +122,9 @@ class TrackedCache:
         try:
             self._tell_capacity()
             if entries is not None:
-                set_gauge(self._entries_kind, (self.name,), entries, name="entries")
+                sizes.set_size(sizes.ENTRIES, self.name, entries, shared=self._shared, argument="entries")
             if bytes is not None:
-                set_gauge(self._bytes_kind, (self.name,), bytes, name="bytes")
+                sizes.set_size(sizes.BYTES, self.name, bytes, shared=self._shared, argument="bytes")
         except Exception as error:
             runtime.internal_fault(error)
 
@@ -147,7 +144,7 @@ class TrackedCache:
         """Set the gauge of the capacity once, and again in a forked child, which begins with no gauges."""
         recorder = runtime.recorder()
         if self._told is not recorder and self._capacity is not None:
-            set_gauge(self._capacity_kind, (self.name,), self._capacity, name="capacity")
+            sizes.set_size(sizes.CAPACITY, self.name, self._capacity, shared=self._shared, argument="capacity")
         self._told = recorder
 
 
@@ -217,6 +214,7 @@ def track_cache(
 
     ``name``: the label ``cache``. ``capacity``: how many entries fit. ``shared``: all processes use one cache (in
     Redis, say), so that the last word on its size counts; sizes of caches that are not shared add up over processes.
+    One process that has both under one name has made a mistake: they add up, and count as a fault.
     ``answers``: it is a response cache: a hit or a miss is also the current workflow run's ``cache_hit()`` or
     ``cache_miss()``; of several the last one counts.
     """

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cache
 from itertools import accumulate, chain, groupby, islice
+from operator import add
 from types import MappingProxyType
+from typing import TypeVar
 
 from prometheus_client import Metric
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -25,6 +27,8 @@ from genai_metrics.recorder import Recorder
 
 Row = tuple[str, Sequence[float]]
 """One block to be rendered: its labels as ``label_text`` writes them, and its values in catalogue order."""
+
+L = TypeVar("L")
 
 Exemplars = Mapping[MetricSpec, Mapping[str, OfBlock]]
 """Exemplars by histogram and by a row's labels."""
@@ -51,13 +55,13 @@ def render(
     shown in OpenMetrics only.
     """
     for kinds in families():
-        together = [rows[kind] for kind in kinds if rows.get(kind)]
+        together = _together([rows.get(kind, ()) for kind in kinds])
         if not together:
             continue
         for metric, offset in kinds[0].layout():
             yield family_head(metric, openmetrics=openmetrics).encode()
             lines = line_function(metric, offset)
-            remaining = chain.from_iterable(together)
+            remaining = iter(together)
             step = max(1, CHUNK_LINES // lines_per_block(metric))
             of_metric = exemplars.get(metric) if openmetrics else None
             while chunk := list(islice(remaining, step)):
@@ -81,6 +85,21 @@ def _with_exemplars(
     return "\n".join(lines)
 
 
+def _together(parts: Sequence[Sequence[tuple[L, Sequence[float]]]]) -> Sequence[tuple[L, Sequence[float]]]:
+    """Return the rows of a family, with one row for a private and a shared thing of equal name: their sum.
+
+    Two lines of one series in a scrape would make Prometheus drop one of them.
+    """
+    some = [part for part in parts if part]
+    if len(some) < 2:
+        return some[0] if some else ()
+    sums: dict[L, Sequence[float]] = {}
+    for labels, values in chain.from_iterable(some):
+        # The time of the last change, which ends the values of a shared thing, falls away.
+        sums[labels] = list(map(add, sums[labels], values)) if labels in sums else values
+    return list(sums.items())
+
+
 @cache
 def families() -> list[list[BlockKind]]:
     """Return the block kinds, those together whose blocks make the same families."""
@@ -101,7 +120,10 @@ def lines_per_block(metric: MetricSpec) -> int:
 
 def sample_count(rows: Mapping[BlockKind, Sequence[Row]]) -> int:
     """Return the number of sample lines that ``render`` makes of ``rows``."""
-    return sum(len(of_kind) * sum(map(lines_per_block, kind.metrics)) for kind, of_kind in rows.items())
+    return sum(
+        len(_together([rows.get(kind, ()) for kind in kinds])) * sum(map(lines_per_block, kinds[0].metrics))
+        for kinds in families()
+    )
 
 
 @cache
@@ -170,8 +192,7 @@ class BlockCollector(Collector):
             return
         by_kind = own_blocks(recorder)
         for kinds in families():
-            blocks = [block for kind in kinds for block in by_kind.get(kind, ())]
-            rows = [(block.key, block.read()) for block in blocks]
+            rows = _together([[(block.key, block.read()) for block in by_kind.get(kind, ())] for kind in kinds])
             for metric, offset in kinds[0].layout() if rows else ():
                 family = _family(metric)
                 exemplars = _own_exemplars(recorder, metric)

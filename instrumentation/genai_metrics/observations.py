@@ -72,16 +72,20 @@ def observe_step(block: Block, bucket: int, total: int, value: float) -> None:
             values[total] += value
 
 
-def set_gauge(kind: BlockKind, labels: tuple[object, ...], value: object, *, name: str, slot: int = 0) -> None:
-    """Set a gauge of this process to a finite number, negative ones included; anything else is left out and counted."""
+def set_gauge(kind: BlockKind, labels: tuple[object, ...], value: object, *, name: str, slot: int = 0) -> Block | None:
+    """Set a gauge of this process to a finite number, negative ones included; anything else is left out and counted.
+
+    Returns the block; ``None`` when the value was left out.
+    """
     number = checked_number(runtime.recorder(), name, value, _LARGEST_GAUGE, -_LARGEST_GAUGE)
     if number is None:
-        return
+        return None
     block = find(kind, labels)
     if kind.merge == "live_latest":
         set_step(block, slot, number, time.time())
     else:
         put_step(block, slot, number)
+    return block
 
 
 def put_step(block: Block, slot: int, value: float) -> None:

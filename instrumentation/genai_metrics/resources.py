@@ -1,8 +1,10 @@
 """Pools, queues and dependencies, as the application sees them. No function raises; any thread may call them."""
 
 from genai_metrics import runtime
-from genai_metrics.catalog import DEPENDENCY, POOL_CONNECTIONS, POOL_SIZE, QUEUE_LENGTH, QUEUE_LENGTH_SHARED
+from genai_metrics.catalog import DEPENDENCY, POOL_CONNECTIONS, POOL_SIZE
+from genai_metrics.numbers import checked_flag
 from genai_metrics.observations import set_gauge
+from genai_metrics.sizes import LENGTH, set_size
 
 
 def track_pool(name: str, *, active: float | None = None, idle: float | None = None, size: float | None = None) -> None:
@@ -23,10 +25,12 @@ def track_pool(name: str, *, active: float | None = None, idle: float | None = N
 def track_queue(name: str, length: float, *, shared: bool = False) -> None:
     """Set how many items wait in a queue.
 
-    Queues of equal name in several processes add up; of a ``shared`` one (in a broker, say) the last word counts.
+    Queues of equal name in several processes add up; of a ``shared`` one (in a broker, say) the last word counts. One
+    process that has both under one name has made a mistake: they add up, and count as a fault.
     """
     try:
-        set_gauge(QUEUE_LENGTH_SHARED if shared else QUEUE_LENGTH, (name,), length, name="length")
+        is_shared = checked_flag(runtime.recorder(), "shared", shared)
+        set_size(LENGTH, name, length, shared=is_shared, argument="length")
     except Exception as error:
         runtime.internal_fault(error)
 

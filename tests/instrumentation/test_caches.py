@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client import generate_latest
 
-from genai_metrics import runtime, track_cache, workflow
+from genai_metrics import runtime, snapshot, track_cache, workflow
 
 if TYPE_CHECKING:
     from conftest import Metrics
@@ -194,6 +195,37 @@ def test_odd_names_still_count(metrics: "Metrics", name: Any) -> None:
     track_cache(name).hit()
     assert metrics.value(LOOKUPS) == 1
     assert set(metrics.faults()) == {"bad_label"}
+
+
+def test_flags_without_a_truth_value(metrics: "Metrics") -> None:
+    """Count as false, and as faults; the application hears nothing."""
+
+    class Broken:
+        def __bool__(self) -> bool:
+            raise ValueError("no")
+
+    track_cache("answers", shared=Broken(), answers="no").size(entries=3)  # type: ignore[arg-type]
+    assert metrics.value("genai_cache_entries", cache="answers") == 3
+    assert metrics.faults() == {"bad_flag": 2}
+
+
+def test_a_private_and_a_shared_cache_of_one_name(metrics: "Metrics") -> None:
+    """Are one series: the sizes are added up, and each one said of the second cache counts as a fault."""
+    track_cache("answers", capacity=100).size(entries=10, bytes=1000)
+    for _ in range(2):
+        track_cache("answers", shared=True, capacity=500).size(entries=40)
+    track_cache("others", shared=True, capacity=7)
+    assert metrics.faults() == {"bad_label": 4}
+    text = generate_latest(metrics.registry).decode()
+    ours = [line for line in text.splitlines() if line.startswith("genai_cache_")]
+    labels = '{cache="answers",service="tests"}'
+    assert [line for line in ours if "answers" in line and "_total" not in line] == [
+        f"genai_cache_entries{labels} 50.0",
+        f"genai_cache_capacity_entries{labels} 600.0",
+        f"genai_cache_bytes{labels} 1000.0",
+    ]
+    caches = snapshot().caches
+    assert (caches["answers"].entries, caches["answers"].bytes) == (50, 1000)
 
 
 def test_threads_are_exact(metrics: "Metrics") -> None:

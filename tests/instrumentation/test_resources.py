@@ -46,6 +46,21 @@ class TestQueue:
         assert metrics.value("genai_queue_length", queue="jobs") == 4
         assert metrics.value("genai_queue_length", queue="mail") == 7
 
+    @pytest.mark.parametrize("shared_first", [False, True])
+    def test_own_and_shared_under_one_name(self, metrics: "Metrics", shared_first: bool) -> None:
+        """One series, their sum; what is said of the second one counts as a fault, and the log says it once."""
+        for _ in range(3):
+            track_queue("jobs", 5, shared=shared_first)
+        assert metrics.faults() == {}
+        for _ in range(2):
+            track_queue("jobs", 7, shared=not shared_first)
+        assert metrics.faults() == {"bad_label": 2}
+        assert metrics.registry.get_sample_value("genai_queue_length", {"service": "tests", "queue": "jobs"}) == 12
+        metrics.restart()
+        metrics.configure()
+        track_queue("jobs", 1, shared=not shared_first)
+        assert metrics.faults() == {}
+
 
 class TestDependency:
     """Whether it could be used."""
