@@ -22,6 +22,8 @@ from genai_exporter.collectors.gpu_capture import record
 from genai_exporter.directory import DirectoryError
 from genai_exporter.reload import Reloader, hold_hangups, reload_on_hangup
 from genai_exporter.reporting import report_on
+from genai_metrics.hashing import KeyFileError, hashed, read_key
+from genai_metrics.labels import clean
 from genai_metrics.ownership import SHARED_CHOICES
 from genai_metrics.reports import as_dict, as_text
 from genai_metrics.snapshots import Snapshot
@@ -282,6 +284,31 @@ def _show_tables(read: Callable[[], tuple[Snapshot, list[str]]], interval: float
         tables.show(tables.drawn(*read()))
     else:
         tables.watch(lambda: tables.drawn(*read()), interval)
+
+
+@main.command("tenant-hash")
+@click.option(
+    "--key-file",
+    "key_file",
+    envvar="GENAI_TENANT_HASH_KEY_FILE",
+    show_envvar=True,
+    required=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The key with which the applications hash tenants.",
+)
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def tenant_hash(key_file: Path, names: tuple[str, ...]) -> None:
+    """Print what metrics show in place of tenants: a hash, two spaces and the name a line."""
+    try:
+        key = read_key(key_file)
+    except KeyFileError as error:
+        raise click.ClickException(str(error)) from error
+    for name in names:
+        text, was_clean = clean(name)
+        if not was_clean:
+            raise click.ClickException(f"{name!r} is no name that a tenant is recorded under: it would become {text!r}")
+        click.echo(f"{hashed(key, text)}  {text}")
 
 
 @main.command("gpu-capture")

@@ -174,9 +174,12 @@ def _tenant_series(recorder: Recorder, tenant: object, mode: str, given_mode: ob
     """Make the series of a tenant in a ``mode`` that is clean and admitted already; keep it likewise."""
     totals = recorder.block(TENANT_KIND, (tenant,))
     key = (totals.key[0], mode)
-    series = TenantSeries(recorder.block(TENANT_REQUESTS, key, totals), totals)
-    if is_unchanged((tenant, given_mode), key) and recorder.is_settled():
-        _keep(recorder, tenants, key, series)
+    series = TenantSeries(recorder.block_of(TENANT_REQUESTS, key, totals), totals)
+    # Kept by name, also where its hash is recorded: a tenant that is known costs no hashing.
+    name = clean(tenant)[0]
+    usual = is_unchanged((tenant, given_mode), (name, mode)) and recorder.tenant_label(name) == totals.key[0]
+    if usual and recorder.is_settled():
+        _keep(recorder, tenants, (name, mode), series)
     return series
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from genai_metrics.blockfile import BlockFileWriter
 from genai_metrics.blocks import Block, Key, PrivateMemory, private_values
 from genai_metrics.catalog import FAULT_REASONS, LABEL_OVERFLOW, RECORDER_FAULT, BlockKind, ExemplarKind
+from genai_metrics.hashing import LABEL as TENANT_LABEL
 from genai_metrics.labels import LabelCaps, clean, described
 from genai_metrics.settings import Settings
 
@@ -46,6 +47,8 @@ class Recorder:
         self._settling = False
         self._retry_at = 0.0
         self._caps = LabelCaps(settings.label_caps, self._count_overflow)
+        if settings.tenant_hash is not None:
+            settings.tenant_hash.load()
         if earlier is not None:
             self._take_over(earlier)
         if settings.metrics_dir is not None:
@@ -55,6 +58,8 @@ class Recorder:
             self._raw_block(RECORDER_FAULT, (reason,))
         for label in settings.label_caps:
             self._raw_block(LABEL_OVERFLOW, (label,))
+        if settings.tenant_hash is not None and settings.tenant_hash.problem is not None:
+            self.fault("tenant_hash_key", f"{settings.tenant_hash.problem}; all tenants are recorded as __unhashed__")
 
     def block(self, kind: BlockKind, key: tuple[object, ...], beside: Block | None = None) -> Block:
         """Return the block of ``kind`` for label values as the user gave them, cleaned and capped.
@@ -64,15 +69,26 @@ class Recorder:
         clean_key = beside.key if beside is not None and key is beside.key else self.labels(kind.labels, key)
         return self._raw_block(kind, clean_key, beside)
 
+    def block_of(self, kind: BlockKind, key: Key, beside: Block | None = None) -> Block:
+        """Return the block of ``kind`` for label values that are those of another block of this recorder."""
+        return self._raw_block(kind, key, beside)
+
     def labels(self, names: tuple[str, ...], values: tuple[object, ...]) -> Key:
-        """Clean and cap label values; what had to be changed is counted as a fault."""
+        """Clean, hash and cap label values; what had to be cleaned is counted as a fault."""
         cleaned = []
         for name, value in zip(names, values, strict=True):
             text, was_clean = clean(value)
+            hidden = name == TENANT_LABEL and self.settings.tenant_hash is not None
             if not was_clean:
-                self.fault("bad_label", f"{name}={described(value)} is not a usable label value; recorded as {text!r}")
-            cleaned.append(self._caps.admit(name, text))
+                what = f"a {name}" if hidden else f"{name}={described(value)}"
+                recorded = "its hash when cleaned" if hidden else repr(text)
+                self.fault("bad_label", f"{what} is not a usable label value; recorded as {recorded}")
+            cleaned.append(self._caps.admit(name, self.tenant_label(text) if hidden else text))
         return tuple(cleaned)
+
+    def tenant_label(self, tenant: str) -> str:
+        """Return the label value for a clean tenant name, before the cap."""
+        return tenant if self.settings.tenant_hash is None else self.settings.tenant_hash.label(tenant)
 
     def is_settled(self) -> bool:
         """Whether all blocks lie where they belong: while some wait for disk, calls must come by to have them moved."""
@@ -115,7 +131,7 @@ class Recorder:
             self._former_writers = earlier._writers()
             everything = earlier._blocks_of(list(earlier._blocks))
             for block in everything if earlier._writer is None else list(earlier._waiting.values()):
-                key = tuple(map(self._caps.admit, block.kind.labels, block.key))
+                key = self._carried(earlier, block.kind, block.key)
                 if key == block.key:
                     # The same object: it was shown under its value, and must not be born at zero again.
                     self._blocks.setdefault(block.kind, {})[key] = block
@@ -127,6 +143,13 @@ class Recorder:
                         mine.add(slot, amount)
             earlier._waiting.clear()
             earlier._successor = self
+
+    def _carried(self, earlier: "Recorder", kind: BlockKind, key: Key) -> Key:
+        """Return label values of an earlier recorder as this one admits them: names of tenants may be hashed now."""
+        if earlier.settings.tenant_hash is None and TENANT_LABEL in kind.labels:
+            pairs = zip(kind.labels, key, strict=True)
+            key = tuple(self.tenant_label(value) if label == TENANT_LABEL else value for label, value in pairs)
+        return tuple(map(self._caps.admit, kind.labels, key))
 
     def _count_overflow(self, label: str) -> None:
         self._raw_block(LABEL_OVERFLOW, (label,)).add(0, 1.0)
@@ -142,7 +165,7 @@ class Recorder:
         with self._lock:
             block = of_kind.get(key)
             if block is None and self._successor is not None:
-                return self._successor._raw_block(kind, key, beside)
+                return self._successor._raw_block(kind, self._successor._carried(self, kind, key), beside)
             if block is None:
                 name, in_file = (kind, key), self.settings.metrics_dir is not None
                 values = private_values(kind) if in_file else self._memory.take(kind.slots)

@@ -20,7 +20,7 @@ from genai_metrics.catalog import DEFAULT_LABEL_CAPS
 from genai_metrics.exposition import BlockCollector
 from genai_metrics.ownership import SHARED_CHOICES
 from genai_metrics.recorder import Recorder
-from genai_metrics.settings import DEFAULT_THRESHOLDS, Settings, from_environment
+from genai_metrics.settings import DEFAULT_THRESHOLDS, Settings, from_environment, tenant_hash
 
 if TYPE_CHECKING:
     from genai_metrics.pricing import Price, PriceResolver
@@ -130,6 +130,7 @@ def configure(
     quality_thresholds: Mapping[str, float] | None = None,
     token_counter: Callable[[str, str], int] | None = None,
     exemplars: bool | None = None,
+    tenant_hash_key_file: str | os.PathLike[str] | None = None,
     registry: CollectorRegistry = REGISTRY,
 ) -> None:
     """Set up recording in this process; what is left out comes from the environment, then from the defaults.
@@ -153,6 +154,9 @@ def configure(
     default four characters are one token. An exception or an answer that is no whole number counts as a fault.
     ``exemplars``: ``False`` keeps the active OpenTelemetry span's trace id out of the durations of calls and workflows
     (``GENAI_EXEMPLARS=0``). By default it is in, as far as the application uses OpenTelemetry.
+    ``tenant_hash_key_file``: records tenants as the first 16 digits of their HMAC-SHA256 with the key in this file, at
+    least 32 bytes that only its owner may read (``GENAI_TENANT_HASH_KEY_FILE``). With a key that cannot be used, which
+    is logged and counted as a fault, all tenants are recorded as ``__unhashed__``.
     ``registry``: where the collector goes; used only without a metrics directory.
 
     Raises ``ValueError`` for an unknown label, a cap below 1, a threshold outside 0-1 or another way of sharing.
@@ -180,6 +184,7 @@ def configure(
         quality_thresholds={**DEFAULT_THRESHOLDS, **(quality_thresholds or {})},
         token_counter=token_counter,
         exemplars=defaults.exemplars if exemplars is None else exemplars,
+        tenant_hash=defaults.tenant_hash if tenant_hash_key_file is None else tenant_hash(tenant_hash_key_file),
     )
     with _state.lock:
         earlier = _state.recorder

@@ -129,3 +129,30 @@ class TestCannotServe:
         assert done.returncode == 1
         assert str(path) in done.stderr
         assert "Traceback" not in done.stderr
+
+
+class TestTenantHash:
+    """What dashboards show in place of a tenant."""
+
+    def test_prints_what_is_recorded(self, tmp_path: Path) -> None:
+        """A line for each name, as sha256sum writes them; ``__other__`` is no tenant's name."""
+        key = tmp_path / "key"
+        key.write_text("0123456789abcdef0123456789abcdef\n")
+        key.chmod(0o600)
+        done = run("tenant-hash", "--key-file", str(key), "acme", "__other__")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == "d8ad00265ff0a302  acme\n__other__  __other__\n"
+        assert run("tenant-hash", "acme", GENAI_TENANT_HASH_KEY_FILE=str(key)).stdout == "d8ad00265ff0a302  acme\n"
+
+    def test_refuses_what_applications_refuse(self, tmp_path: Path) -> None:
+        """A key that others may read, and a name that is recorded as another one."""
+        key = tmp_path / "key"
+        key.write_text("0123456789abcdef0123456789abcdef\n")
+        key.chmod(0o644)
+        done = run("tenant-hash", "--key-file", str(key), "acme")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "chmod 600" in done.stderr
+        key.chmod(0o600)
+        done = run("tenant-hash", "--key-file", str(key), "")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "'' is no name that a tenant is recorded under" in done.stderr

@@ -85,6 +85,7 @@ FAULT_REASONS = (
     "price_file",  # the user's price file cannot be used
     "price_data",  # genai-prices is missing or failed
     "otel_metrics",  # an OpenTelemetry metric that cannot be shown, or not in full
+    "tenant_hash_key",  # the file with the key for tenants cannot be used: all are recorded as __unhashed__
     "storage",  # no space or no file: recorded in private memory, which the exporter does not see
     "internal",  # an exception inside the recorder
 )
