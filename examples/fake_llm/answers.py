@@ -13,9 +13,10 @@ from typing import Any
 
 from fake_llm import fits
 from fake_llm.prompts import CHARACTERS_PER_TOKEN, Prompt, Tool, tokens_of
-from fake_llm.wording import extract, passages_in, question_in, without_passages
+from fake_llm.wording import extract, passages_in, question_in, rewrite, without_passages
 
 _ASKS_FOR_SCORE = re.compile(r"\bscores?\b", re.IGNORECASE)
+_ASKS_TO_REWRITE = re.compile(r"\b(rewrite|rephrase|reformulate|expand)\b", re.IGNORECASE)
 _ASKS_FOR_JSON = re.compile(r"\bjson\b", re.IGNORECASE)
 _LONG_TEXT = 1500  # characters: a text of this length holds what it is about
 _EFFORTS = {"none": 0.0, "minimal": 0.1, "low": 0.4, "medium": 1.0, "high": 2.0, "xhigh": 3.0, "max": 4.0}
@@ -58,19 +59,17 @@ def compose(prompt: Prompt, random: Random, quality: float) -> Content:
     return Content(text, "stop", None, reasoning)
 
 
-def is_evaluation(prompt: Prompt) -> bool:
-    """Whether a score is asked for, as JSON; what stands in the passages says nothing."""
-    asked = f"{prompt.instructions}\n{without_passages(prompt.user)}"
-    wants_json = prompt.schema is not None or _ASKS_FOR_JSON.search(asked) is not None
-    return wants_json and _ASKS_FOR_SCORE.search(asked) is not None
-
-
 def _text(prompt: Prompt, random: Random, quality: float) -> str:
     if prompt.schema:
         return json.dumps(_fill(prompt.schema, prompt, random, quality))
-    if is_evaluation(prompt):
+    # What stands in passages asks for nothing.
+    asked = f"{prompt.instructions}\n{without_passages(prompt.user)}"
+    wants_json = prompt.schema is not None or _ASKS_FOR_JSON.search(asked) is not None
+    if wants_json and _ASKS_FOR_SCORE.search(asked):
         names = ("score", "correctness", "completeness")
         return json.dumps({name: fits.draw_score(random, quality) for name in names})
+    if not wants_json and _ASKS_TO_REWRITE.search(asked):
+        return rewrite(question_in(prompt.user), random)
     answer = _prose(prompt, random, fits.ANSWER_WORDS.draw(random, fits.LONGEST_ANSWER_WORDS))
     return answer if prompt.schema is None else json.dumps({"answer": answer}, ensure_ascii=False)
 

@@ -100,7 +100,7 @@ class Faults:
         unknown = given.keys() - kind.parameters.keys() - {"for_seconds"}
         if unknown:
             known = ", ".join(("for_seconds", *kind.parameters))
-            raise FaultError(f"{', '.join(sorted(unknown))}: not a parameter of {name}; these are: {known}")
+            raise FaultError(f"{', '.join(map(ascii, sorted(unknown)))}: not a parameter of {name}; these are: {known}")
         seconds = Number(0.0, 0.001, LONGEST_SECONDS).read("for_seconds", given.get("for_seconds"))
         parameters = {
             key: parameter.read(key, given.get(key, parameter.default)) for key, parameter in kind.parameters.items()

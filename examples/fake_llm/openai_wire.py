@@ -29,6 +29,8 @@ _CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
 def read(body: Mapping[str, Any]) -> Prompt:
     """Read a chat request; raises ``BadRequest``."""
     messages = required(body, "messages", list, "a list of messages")
+    if body.get("n") not in (None, 1):
+        raise BadRequest(f"n: only 1 answer is given here, not {body['n']!r:.60}")
     tools = tuple(_tools(body))
     parts = [Part(json.dumps(tool)) for tool in body.get("tools") or ()]
     instructions: list[str] = []

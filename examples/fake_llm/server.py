@@ -30,6 +30,8 @@ from fake_llm.prompts import CHARACTERS_PER_TOKEN, BadRequest, Prompt
 from fake_llm.troubles import Trouble, trouble_for
 
 _LONGEST_MODEL_NAME = 200
+# What reading a request of a wrong form raises: it is refused, whatever is wrong with it.
+_MALFORMED = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,8 @@ class Providers:
         try:
             texts, tokens = openai_wire.read_embedding(body)
             answer = openai_wire.embeddings(body, texts, tokens)
-        except BadRequest as error:
-            return self._error(number, openai_wire, bill, Trouble(400, str(error)))
+        except _MALFORMED as error:
+            return self._error(number, openai_wire, bill, _bad_request(error))
         seconds = self._seconds(EMBEDDING.draw(random, LONGEST_FIRST_SECONDS), openai_wire.PROVIDER)
         return Reply(bill, answer, headers=_headers(number), usage=Usage(tokens), seconds=seconds)
 
@@ -91,12 +93,13 @@ class Providers:
         refused = self._refusal(number, wire, request, body, random)
         if refused is not None:
             return refused
+        drop = self.faults.active("quality_drop", wire.PROVIDER)
+        quality = self._settings.quality if drop is None else drop["quality"]
         try:
             prompt: Prompt = wire.read(body)
-        except BadRequest as error:
-            return self._error(number, wire, self.ledger.open(wire.PROVIDER, body["model"]), Trouble(400, str(error)))
-        drop = self.faults.active("quality_drop", wire.PROVIDER)
-        content = compose(prompt, random, self._settings.quality if drop is None else drop["quality"])
+            content = compose(prompt, random, quality)
+        except _MALFORMED as error:
+            return self._error(number, wire, self.ledger.open(wire.PROVIDER, body["model"]), _bad_request(error))
         answer = self._billable(request, prompt, content, random)
         bill = self.ledger.open(wire.PROVIDER, prompt.model)
         if prompt.streamed:
@@ -128,9 +131,9 @@ class Providers:
     def _refusal(self, number: int, wire: ModuleType, request: Request, body: Any, random: Random) -> ASGIApp | None:
         """The answer to a request that gets no other, else ``None``."""
         model = body.get("model") if isinstance(body, Mapping) else None
-        if not isinstance(model, str) or not 0 < len(model) <= _LONGEST_MODEL_NAME:
+        if not isinstance(model, str) or not 0 < len(model) <= _LONGEST_MODEL_NAME or not model.isprintable():
             # Nobody can be billed for this: it is in no account.
-            message = "a JSON object with a model, a name of 1 to 200 characters, is required"
+            message = "a JSON object with a model, a printable name of 1 to 200 characters, is required"
             return JSONResponse(wire.error(number, 400, message), 400)
         if not _api_key(request):
             return self._error(number, wire, self.ledger.open(wire.PROVIDER, model), Trouble(401, "No API key given."))
@@ -145,7 +148,9 @@ class Providers:
         headers = _headers(number)
         if trouble.retry_after is not None:
             seconds = self._undelayed(trouble.retry_after)
-            headers |= {"retry-after": str(math.ceil(seconds)), "retry-after-ms": str(math.ceil(seconds * 1000))}
+            # At least 1: the libraries take 0 for no answer, and wait as long as they please.
+            whole, thousandths = max(1, math.ceil(seconds)), max(1, math.ceil(seconds * 1000))
+            headers |= {"retry-after": str(whole), "retry-after-ms": str(thousandths)}
         body = wire.error(number, trouble.status, trouble.message)
         return Reply(bill, body, trouble.status, headers, seconds=self._undelayed(trouble.seconds))
 
@@ -217,8 +222,13 @@ async def _body(request: Request) -> Any:
     """What was sent, ``None`` when it is no JSON."""
     try:
         return json.loads(await request.body())
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
+
+
+def _bad_request(error: Exception) -> Trouble:
+    said = str(error) if isinstance(error, BadRequest) else f"malformed: {type(error).__name__}: {error}"
+    return Trouble(400, said)
 
 
 def _api_key(request: Request) -> str:

@@ -59,9 +59,13 @@ def listen(address: str) -> socket.socket:
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
         family, _, _, _, name = min(found, key=lambda info: info[0] != socket.AF_INET)
-        return socket.create_server(name, family=family, backlog=1024)
+        listener = socket.create_server(name, family=family, backlog=1024)
     except OSError as error:
         raise ListenError(f"cannot listen on {address}: {error.strerror or error}; choose another address") from error
+    # For its connections, which asyncio sets it on only where the protocol is named: else each piece that is sent after
+    # another waits for the client's acknowledgement, up to 40 ms.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def serve(app: ASGIApp, connections: Connections, listener: socket.socket, ready: Callable[[], Any]) -> None:

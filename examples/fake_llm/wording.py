@@ -71,6 +71,12 @@ def extract(sources: Iterable[str], question: str, words: int, random: Random) -
     return " ".join(answer)
 
 
+def rewrite(question: str, random: Random) -> str:
+    """The question, its words, and its words with others: three queries for a search, a line each."""
+    words = " ".join(_WORD.findall(question)) or question
+    return f"{question}\n{words}\n{words} {random.choice(_OBJECTS)}"
+
+
 def _statements(source: str) -> Iterator[str]:
     for sentence in _SENTENCE_END.split(source):
         sentence = " ".join(sentence.split())
