@@ -124,10 +124,8 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, or too much of it, with the status that says so."""
-        if self._is_answering():  # the client would take it for a part of that answer
-            self.transport.abort()
-        else:
-            self._refuse(self.conn.status)
+        # Never during an answer: what follows a request is parsed after it, and bodies in chunks are refused.
+        self._refuse(self.conn.status)
 
     def shutdown(self) -> None:
         """Close the connection, after the answer that it waits for."""

@@ -1,5 +1,6 @@
 """Tests of what one client may take: real sockets against the real server, with small limits."""
 
+import asyncio
 import logging
 import select
 import socket
@@ -12,7 +13,9 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from uvicorn.server import ServerState
 
+from genai_exporter.connections import Connection, ServingConfig
 from genai_exporter.limits import Limits
 from genai_exporter.server import Server
 
@@ -20,13 +23,14 @@ DEADLINE_SECONDS = 60.0
 LONG = b"0123456789abcdef" * (1024 * 1024)  # 16 MiB, beyond any socket's buffers
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 REFUSED_POLITELY = 64
+LATE_SECONDS = 2.2
 
 Serve = Callable[..., tuple[Server, int]]
 Eventually = Callable[[Callable[[], bool]], None]
 
 
 def make_app() -> Starlette:
-    """An application with a short and a long answer."""
+    """An application with a short, a long and a late answer."""
 
     async def short(request: Request) -> Response:
         return PlainTextResponse(request.url.query or "short")
@@ -34,7 +38,11 @@ def make_app() -> Starlette:
     async def long(request: Request) -> Response:
         return Response(LONG)
 
-    return Starlette(routes=[Route("/", short), Route("/long", long)])
+    async def late(request: Request) -> Response:
+        await asyncio.sleep(LATE_SECONDS)
+        return PlainTextResponse("late")
+
+    return Starlette(routes=[Route("/", short), Route("/long", long), Route("/late", late)])
 
 
 @contextmanager
@@ -115,6 +123,20 @@ class TestHead:
         assert head.startswith(b"HTTP/1.1 " + status + b"\r\n")
         assert b"\r\nConnection: close" in head
         assert body == status.partition(b" ")[2] + b"\n"
+        assert [record for record in caplog.records if record.levelno >= logging.INFO] == []
+
+    def test_what_comes_after_a_refusal_is_thrown_away(self, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+        """The client sees the end at once, may go on sending for a while, and nothing of it is parsed."""
+        _, port = serve(make_app(), limits=Limits(close_seconds=2 * DEADLINE_SECONDS))
+        caplog.clear()
+        with connected(port) as client:
+            client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n")
+            assert read_all(client).endswith(b"Request Entity Too Large\n")
+            send_all(client, b"a" * 1000)
+            send_all(client, GET)
+        with connected(port) as client:
+            client.sendall(GET)
+            assert read_until(client, b"short")
         assert [record for record in caplog.records if record.levelno >= logging.INFO] == []
 
     def test_just_within_the_limits_is_answered(self, serve: Serve) -> None:
@@ -218,17 +240,54 @@ class TestSlowClients:
                 size += len(client.recv(16384))
                 assert size < len(LONG)
 
-    def test_a_client_that_reads_keeps_its_connection(self, serve: Serve) -> None:
-        """The time for an answer ends with it: later the connection is as good as new."""
-        _, port = serve(make_app(), limits=Limits(write_seconds=3))
+    @pytest.mark.parametrize("path", [b"/", b"/late"])
+    def test_a_client_that_reads_keeps_its_connection(self, serve: Serve, eventually: Eventually, path: bytes) -> None:
+        """The time for an answer ends with it: a rest, or a later answer that takes its time, is not cut off."""
+        server, port = serve(make_app(), limits=Limits(write_seconds=2))
         with connected(port) as client:
             client.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
+            eventually(lambda: any(connection.flow.write_paused for connection in server.server_state.connections))
             size = len(read_until(client, b"\r\n\r\n").partition(b"\r\n\r\n")[2])
             while size < len(LONG):
                 size += len(client.recv(65536))
-            assert not select.select([client], [], [], 3.2)[0]
-            client.sendall(GET)
-            assert read_until(client, b"short")
+            if path == b"/":
+                assert not select.select([client], [], [], LATE_SECONDS)[0]
+            client.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert read_until(client, b"late" if path == b"/late" else b"short")
+
+    @pytest.mark.parametrize(("unread", "ends"), [(0, ["close"]), (1, ["abort"])])
+    def test_an_idle_client_with_an_unread_rest_is_not_waited_for(self, unread: int, ends: list[str]) -> None:
+        """A rest too small for the write limit to begin would keep a connection that is merely closed."""
+        ended: list[str] = []
+
+        class Rest(asyncio.Transport):
+            """A transport that has not got rid of some bytes."""
+
+            def get_write_buffer_size(self) -> int:
+                """Bytes."""
+                return unread
+
+            def is_closing(self) -> bool:
+                """Not yet."""
+                return False
+
+            def close(self) -> None:
+                """Wait for the rest."""
+                ended.append("close")
+
+            def abort(self) -> None:
+                """Drop the rest."""
+                ended.append("abort")
+
+        async def run() -> None:
+            config = ServingConfig(make_app(), None, Limits(), lifespan="off", log_config=None)
+            connection = Connection(config, ServerState(), {}, asyncio.get_running_loop())
+            connection.connection_made(Rest())
+            connection.timeout_keep_alive_handler()
+            connection.connection_lost(ConnectionResetError())
+
+        asyncio.run(run())
+        assert ended == ends
 
     def test_two_hundred_slow_sockets_do_not_keep_others_waiting(self, serve: Serve) -> None:
         """They hold their connections, half a head each; an honest client is answered meanwhile."""
@@ -280,8 +339,8 @@ class TestConnections:
         """At the end connections without a request are closed at once."""
         server, port = serve(make_app())
         with connected(port) as silent, connected(port) as refused:
-            refused.sendall(b"rubbish\r\n\r\n")
-            assert read_until(refused, b"400")
+            refused.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n")
+            assert read_until(refused, b"413")
             server.should_exit = True
             assert read_all(silent) == b""
             eventually(lambda: not server.server_state.connections)
