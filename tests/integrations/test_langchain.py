@@ -1,8 +1,10 @@
 """The callback handler under the real langchain-core and langchain-openai."""
 
 import asyncio
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -17,18 +19,21 @@ from langchain_core.language_models.fake_chat_models import (
     FakeMessagesListChatModel,
     GenericFakeChatModel,
 )
+from langchain_core.language_models.llms import create_base_retry_decorator
 from langchain_core.messages import AIMessage, HumanMessage
-from langchain_core.outputs import GenerationChunk
+from langchain_core.outputs import GenerationChunk, LLMResult
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langchain_core.runnables import RunnableGenerator, RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from openai import APIConnectionError, APITimeoutError, InternalServerError, RateLimitError
 from provider_server import Server, running
 from pydantic import SecretStr
+from tenacity import RetryCallState, Retrying
 
 import genai_metrics
-from genai_metrics import workflow
+from genai_metrics import track_warning, workflow
+from genai_metrics.context import EMPTY, current
 from genai_metrics.integrations.langchain import GenAIMetricsCallback
 from genai_metrics.testing import sample
 
@@ -71,6 +76,27 @@ def tokens() -> list[float]:
     """Input, output, cache read, cache write and reasoning tokens of all calls."""
     names = ("input", "output", "cache_read_input", "cache_write_input", "reasoning_output")
     return [sample(f"genai_llm_{name}_tokens_total") for name in names]
+
+
+class Wiki(BaseRetriever):
+    """Gives as many documents as asked for."""
+
+    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
+        track_warning("retriever")
+        return [Document("x")] * int(query)
+
+
+@tool
+def look_up(query: str) -> str:
+    """Look something up."""
+    track_warning("tool")
+    return query
+
+
+def step(thing: Any) -> Any:
+    """A step of a chain that records on its own."""
+    track_warning("step")
+    return thing
 
 
 class TestModels:
@@ -136,6 +162,50 @@ class TestModels:
         assert sample(CALLS, outcome="error") == 1
         assert sample(ERRORS, error_type="FakeListChatModelError") == 1
         assert sample("genai_llm_calls_in_flight") == 0
+
+
+class TestRetries:
+    """Requests that LangChain makes once more."""
+
+    def model(self, failures: int, monkeypatch: pytest.MonkeyPatch) -> FakeListLLM:
+        """One that fails so many times, and is asked again as LangChain's own models do it."""
+        monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+        errors = [ConnectionError("no")] * failures
+
+        class Flaky(FakeListLLM):
+            def _call(self, prompt: str, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> str:
+                @create_base_retry_decorator([ConnectionError], max_retries=3, run_manager=run_manager)
+                def ask() -> str:
+                    if errors:
+                        raise errors.pop()
+                    return self.responses[0]
+
+                return str(ask())
+
+        return Flaky(responses=["x" * 40])
+
+    def test_are_counted_by_what_failed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One call, with two retries."""
+        assert self.model(2, monkeypatch).invoke("hi", config(mode="m")) == "x" * 40
+        assert sample(CALLS, outcome="success") == 1
+        assert sample("genai_llm_retries_total", mode="m", reason="ConnectionError") == 2
+
+    def test_of_a_call_that_fails_in_the_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The attempts before the last one."""
+        with pytest.raises(ConnectionError):
+            self.model(3, monkeypatch).invoke("hi", config())
+        assert sample(CALLS, outcome="error") == 1
+        assert sample("genai_llm_retries_total") == 2
+
+    def test_without_a_known_failure(self) -> None:
+        """And of what is not known, or is no call of a model: neither fails."""
+        handler, run = GenAIMetricsCallback(), uuid4()
+        handler.on_llm_start({}, ["hi"], run_id=run)
+        handler.on_retry(RetryCallState(Retrying(), None, (), {}), run_id=run)
+        handler.on_retry(RetryCallState(Retrying(), None, (), {}), run_id=uuid4())
+        handler.on_llm_end(LLMResult(generations=[]), run_id=run)
+        assert sample("genai_llm_retries_total", reason="unspecified") == sample("genai_llm_retries_total") == 1
+        assert sample("genai_recorder_faults_total") == 0
 
 
 class TestStreams:
@@ -210,15 +280,6 @@ class TestStages:
 
     def test_retrievers(self) -> None:
         """With the number of documents."""
-
-        class Wiki(BaseRetriever):
-            """Gives as many documents as asked for."""
-
-            def _get_relevant_documents(
-                self, query: str, *, run_manager: CallbackManagerForRetrieverRun
-            ) -> list[Document]:
-                return [Document("x")] * int(query)
-
         assert len(Wiki().invoke("3", config())) == 3
         with pytest.raises(ValueError, match="many"):
             asyncio.run(Wiki().ainvoke("many", config()))
@@ -238,6 +299,87 @@ class TestStages:
         assert sample(WORKFLOWS) == 2
         assert sample(CALLS, mode="default") == 2
         assert sample("genai_workflow_in_flight") == 0
+
+    def test_what_the_steps_record_themselves(self) -> None:
+        """Is part of the workflow: in tools, retrievers, models and functions, in branches and batches, sync and async.
+
+        Afterwards nothing is left of it.
+        """
+
+        class Model(FakeListLLM):
+            """Records on its own."""
+
+            def _call(self, *args: Any, **kwargs: Any) -> str:
+                track_warning("model")
+                return super()._call(*args, **kwargs)
+
+            async def _acall(self, *args: Any, **kwargs: Any) -> str:
+                track_warning("model")
+                return await super()._acall(*args, **kwargs)
+
+        first = RunnableLambda(lambda x: x)
+        search = RunnableLambda(lambda found: look_up.invoke(str(len(found))))
+        chain = first | Wiki() | RunnableLambda(step) | search | RunnableParallel(a=Model(responses=["x"]), b=look_up)
+        options = {**config(workflows=True, tenant="acme"), "run_name": "rag"}
+        assert chain.invoke("3", options) == {"a": "x", "b": "3"}
+        assert chain.batch(["1", "2"], options) == [{"a": "x", "b": "1"}, {"a": "x", "b": "2"}]
+        assert chain.batch(["4"], options) == [{"a": "x", "b": "4"}]
+        assert current.get() is EMPTY
+
+        async def run() -> None:
+            assert await chain.ainvoke("5", options) == {"a": "x", "b": "5"}
+            assert await chain.abatch(["6", "7"], options) == [{"a": "x", "b": "6"}, {"a": "x", "b": "7"}]
+            assert current.get() is EMPTY
+
+        asyncio.run(run())
+        assert sample(WORKFLOWS, mode="rag") == 7
+        for kind, number in {"retriever": 7, "step": 7, "tool": 14, "model": 7}.items():
+            assert sample("genai_warnings_total", mode="rag", kind=kind) == number
+        assert sample("genai_warnings_total", mode="default") == 0
+
+    def test_whoever_reads_a_stream_is_not_part_of_it(self) -> None:
+        """Not between its parts, nor after leaving it; its steps are."""
+
+        def words(chunks: Iterator[Any]) -> Iterator[str]:
+            for chunk in chunks:
+                track_warning("step")
+                yield chunk.content
+
+        async def awaited_words(chunks: AsyncIterator[Any]) -> AsyncIterator[str]:
+            async for chunk in chunks:
+                track_warning("step")
+                yield chunk.content
+
+        model = GenericFakeChatModel(messages=iter([AIMessage("aaaa bbbb cccc")] * 3))
+        chain = RunnableLambda(step) | model | RunnableGenerator(words, awaited_words)
+        options = {**config(workflows=True), "run_name": "rag"}
+        for _ in chain.stream("hi", options):
+            track_warning("reader")
+        unread = chain.stream("hi", options)
+        next(unread)
+        track_warning("reader")
+        assert sample("genai_warnings_total", kind="reader", mode="default") == 6
+        assert sample("genai_warnings_total", kind="step", mode="rag") == 1 + 5 + 1 + 1
+        unread.close()  # type: ignore[attr-defined]  # a generator
+
+        async def read() -> None:
+            async for _ in chain.astream("hi", options):
+                track_warning("reader")
+            assert current.get() is EMPTY
+
+        asyncio.run(read())
+        assert sample("genai_warnings_total", kind="reader") == 11
+        assert sample("genai_warnings_total", mode="rag", kind="reader") == 0
+        assert current.get() is EMPTY
+
+    def test_the_outermost_function_itself_is_not_part_of_it(self) -> None:
+        """While it may be streamed, its context is that of whoever reads: put the workflow around it instead."""
+        RunnableLambda(step).invoke("hi", {**config(workflows=True), "run_name": "rag"})
+        assert sample(WORKFLOWS, mode="rag") == 1
+        assert sample("genai_warnings_total", mode="default") == 1
+        with workflow(mode="ours"):
+            RunnableLambda(step).invoke("hi", config())
+        assert sample("genai_warnings_total", mode="ours") == 1
 
     def test_a_chain_that_fails_or_is_left(self) -> None:
         """An error by its class; a stream that was left is none."""
@@ -269,11 +411,18 @@ class TestStages:
             fake(answer(input_token_details={})).invoke("hi", config(mode="m", tenant="t"))
         assert sample("genai_tenant_requests_total", tenant="t", mode="m") == 1
 
-    def test_a_bug_of_ours_is_a_fault(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """LangChain does not even log it."""
-        monkeypatch.setattr("genai_metrics.integrations.langchain._take_answer", lambda call, result: 1 / 0)
-        assert fake(answer()).invoke("hi", config()).content == "hello"
+    @pytest.mark.parametrize(
+        "method", ["_take_answer", "retrieval.results"], ids=["of a model's answer", "of a retriever's results"]
+    )
+    def test_a_bug_of_ours_is_a_fault(self, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+        """LangChain does not even log it, and what has ended is over all the same."""
+        monkeypatch.setattr(f"genai_metrics.integrations.langchain.{method}", lambda *_: 1 / 0)
+        chain = Wiki() | RunnableLambda(lambda found: str(len(found))) | fake(answer("hello"))
+        assert chain.invoke("3", config(workflows=True)).content == "hello"
         assert sample("genai_recorder_faults_total", reason="internal") == 1
+        assert sample("genai_llm_calls_in_flight") == sample("genai_workflow_in_flight") == 0
+        assert sample(CALLS) == sample("genai_retrieval_duration_seconds_count") == 1
+        assert current.get() is EMPTY
 
     def test_runs_that_never_end_do_not_pile_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The oldest are forgotten."""
@@ -284,6 +433,35 @@ class TestStages:
         for stream in streams:
             next(stream)
         assert len(handler._runs) == 3
+
+
+class TestOrder:
+    """Beginnings come before ends."""
+
+    def test_async_chains_tell_the_handler_at_once(self) -> None:
+        """In the thread and the context of the chain: from others, a beginning could come after its end."""
+        threads = []
+
+        class Watched(GenAIMetricsCallback):
+            """Notes the thread that it is called in."""
+
+            def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+                threads.append(threading.get_ident())
+                super().on_tool_start(*args, **kwargs)
+
+            def on_tool_end(self, *args: Any, **kwargs: Any) -> None:
+                threads.append(threading.get_ident())
+                super().on_tool_end(*args, **kwargs)
+
+        @tool
+        async def wait(query: str) -> str:
+            """Wait."""
+            await asyncio.sleep(0)
+            return query
+
+        assert asyncio.run(wait.ainvoke("x", {"callbacks": [Watched()]})) == "x"
+        assert threads == [threading.get_ident()] * 2
+        assert sample("genai_tool_duration_seconds_count", tool="wait", outcome="success") == 1
 
 
 class TestOpenAI:

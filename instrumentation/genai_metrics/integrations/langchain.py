@@ -30,12 +30,13 @@ _MOST_OPEN = 10_000
 class _Run:
     """One run of LangChain's that has begun: what times it, and the workflow it is part of."""
 
-    __slots__ = ("root", "span", "stream")
+    __slots__ = ("root", "span", "stream", "token")
 
     def __init__(self, span: Span | None, root: workflow | None) -> None:
         self.span = span
         self.root = root
         self.stream: Observation | None = None
+        self.token: Any = None
 
 
 def _contained(method: Callable[P, None]) -> Callable[P, None]:
@@ -54,9 +55,10 @@ def _contained(method: Callable[P, None]) -> Callable[P, None]:
 class GenAIMetricsCallback(BaseCallbackHandler):
     """Records chat models, LLMs, tools and retrievers, of ``invoke``, ``stream``, ``batch`` and their async forms.
 
-    ``workflows``: also record each outermost chain as a workflow, called by its name (``run_name``), whose mode the
-    calls inside are recorded under; not where a workflow of this package is around already. ``mode``: instead of that
-    name, and instead of the workflow's around; ``tenant`` likewise.
+    ``workflows``: also record each outermost chain as a workflow, called by its name (``run_name``), unless a workflow
+    of this package is around already. Part of it are the calls recorded here and what the chain's steps, tools and
+    retrievers record themselves, but not what the outermost runnable's own function does. ``mode``: instead of that
+    name, and instead of the mode of the workflow around; ``tenant`` likewise.
 
     One handler serves any number of chains, tasks and threads. A stream that is left early is no error. Answers from
     LangChain's cache of chat models count as cached. Calls without usage are estimated. Never raises.
@@ -119,10 +121,12 @@ class GenAIMetricsCallback(BaseCallbackHandler):
     @_contained
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """End a call."""
-        run = self._runs.pop(run_id, None)
+        run = self._close(run_id)
         if run is not None and isinstance(run.span, llm_call):
-            _take_answer(run.span, response)
-            _finish(run, None)
+            try:
+                _take_answer(run.span, response)
+            finally:
+                _finish(run, None)
 
     @_contained
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
@@ -176,10 +180,12 @@ class GenAIMetricsCallback(BaseCallbackHandler):
     @_contained
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> None:
         """End a retrieval."""
-        run = self._runs.pop(run_id, None)
+        run = self._close(run_id)
         if run is not None and isinstance(run.span, retrieval):
-            run.span.results(len(documents))
-            _finish(run, None)
+            try:
+                run.span.results(len(documents))
+            finally:
+                _finish(run, None)
 
     @_contained
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
@@ -236,9 +242,19 @@ class GenAIMetricsCallback(BaseCallbackHandler):
         self._runs[run_id] = _Run(span, root)
         if span is not None:
             span.start()
+        if parent is not None and root is not None and current.get().run is not root:
+            # For code of the user's own inside. Not with the root itself: while that is streamed, its context is also
+            # that of whoever reads the stream, or leaves it unread.
+            self._runs[run_id].token = root._activate()
+
+    def _close(self, run_id: UUID) -> _Run | None:
+        run = self._runs.pop(run_id, None)
+        if run is not None and run.root is not None and run.token is not None:
+            run.root._deactivate(run.token)
+        return run
 
     def _end(self, run_id: UUID, error: BaseException | None = None) -> None:
-        run = self._runs.pop(run_id, None)
+        run = self._close(run_id)
         if run is not None:
             _finish(run, error)
 
