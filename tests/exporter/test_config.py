@@ -7,6 +7,7 @@ import pytest
 
 from genai_exporter import config
 from genai_exporter.config import Address, Config, UnixAddress
+from genai_exporter.directory import Limits
 from genai_metrics.catalog import DEFAULT_LABEL_CAPS
 from genai_metrics.yamlfile import YamlError
 
@@ -121,6 +122,13 @@ class TestRead:
         assert config.read(path).listen_addresses == (Address("127.0.0.1", 9840), UnixAddress(tmp_path / "web.sock"))
         assert config.read(write(tmp_path, "web: {listen_address: []}\n")) == Config()
 
+    def test_reads_what_protects_the_directory(self, tmp_path: Path) -> None:
+        """Sharing and limits; those not named keep their defaults."""
+        text = "metrics_dir_shared: group\nmetrics_dir_limits:\n  files: 50\n  total_bytes: 1000000\n"
+        read = config.read(write(tmp_path, text))
+        assert read.metrics_dir_shared == "group"
+        assert read.metrics_dir_limits == Limits(files=50, total_bytes=1_000_000)
+
     def test_an_empty_file_means_the_defaults(self, tmp_path: Path) -> None:
         """No key at all is no error."""
         assert config.read(write(tmp_path, "")) == Config()
@@ -147,6 +155,14 @@ class TestRead:
             ("log:\n  level: verbose\n", 2, "log.level: 'verbose' is not a log level; known: debug"),
             ("log:\n  level: inof\n", 2, "log.level: 'inof' is not a log level; did you mean 'info'?"),
             ("metrics_dir: [a, b]\n", 1, "metrics_dir must be text, not a list"),
+            ("metrics_dir_shared: world\n", 1, "metrics_dir_shared: 'world' is unknown; write group, or leave it out"),
+            ("metrics_dir_limits:\n  file: 1\n", 2, "unknown key 'file' in metrics_dir_limits; did you mean 'files'?"),
+            ("metrics_dir_limits:\n  files: 0\n", 2, "metrics_dir_limits.files must be at least 1, not 0"),
+            (
+                "metrics_dir_limits:\n  file_bytes: 99999999\n",
+                2,
+                "metrics_dir_limits.file_bytes must be at most 67108864, not 99999999",
+            ),
         ],
     )
     def test_errors_name_file_line_and_remedy(self, tmp_path: Path, text: str, line: int, hint: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from genai_metrics import configure, runtime, track_llm_call
 from genai_metrics.blockfile import BlockFileWriter
-from genai_metrics.ownership import UnsafeDirectoryError, check_directory, open_directory
+from genai_metrics.ownership import UnsafeDirectoryError, open_directory
 
 if TYPE_CHECKING:
     from conftest import Metrics
@@ -171,10 +171,20 @@ class TestRefused:
             assert run_python(STRANGER, "5002", "5001", str(directory), "") == "1 False\n"
             assert run_python(STRANGER, "5001", "5001", str(directory), "") == "0 True\n"
             os.close(open_directory(directory))
-        status = os.stat_result((0o40755, 0, 0, 1, 4999, 0, 0, 0, 0, 0))
-        if os.geteuid() != 0:
-            with pytest.raises(UnsafeDirectoryError, match="belongs to user 4999"):
-                check_directory(status, directory)
+        told = run_python(
+            """
+            import os, pathlib
+            from genai_metrics.ownership import UnsafeDirectoryError, check_directory
+            if os.geteuid() == 0:
+                os.setuid(5002)
+            try:
+                check_directory(os.stat_result((0o40755, 0, 0, 1, 4999, 0, 0, 0, 0, 0)), pathlib.Path("/m"))
+            except UnsafeDirectoryError as error:
+                print(error)
+            """
+        )
+        assert "/m belongs to user 4999, and this process runs as user " in told
+        assert "GENAI_METRICS_DIR_SHARED=group" in told
 
     def test_two_users_of_one_group(self, open_to_all: Path, run_python: Callable[..., str]) -> None:
         """Both record into the directory that the first of them made."""
