@@ -213,9 +213,9 @@ class Section:
 
     def _check_range(self, key: str, value: float, minimum: float, maximum: float) -> None:
         if value < minimum:
-            raise self.error(f"{self._name(key)} must be at least {minimum:g}, not {value:g}", key)
+            raise self.error(f"{self._name(key)} must be at least {minimum:.12g}, not {value:.12g}", key)
         if value > maximum:
-            raise self.error(f"{self._name(key)} must be at most {maximum:g}, not {value:g}", key)
+            raise self.error(f"{self._name(key)} must be at most {maximum:.12g}, not {value:.12g}", key)
 
 
 Value = Scalar | Sequence | Section
