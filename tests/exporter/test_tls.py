@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -10,17 +9,15 @@ from pathlib import Path
 
 import pytest
 import trustme
-from cryptography.hazmat.primitives import serialization
+from certificates import DEADLINE_SECONDS, GET, Files, fetch, is_refused, serial
 from starlette.responses import PlainTextResponse
 
 from genai_exporter.limits import Limits
 from genai_exporter.security import Security
 from genai_exporter.server import Server
 from genai_exporter.tlscontext import has_allowed_name
-from genai_metrics.yamlfile import YamlError
 
-DEADLINE_SECONDS = 60.0
-GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+APP = PlainTextResponse("inside")
 MUTUAL = "client_auth_type: RequireAndVerifyClientCert\nclient_ca_file: ca.pem\n"
 
 Serve = Callable[..., tuple[Server, int]]
@@ -33,85 +30,10 @@ def ca() -> trustme.CA:
     return trustme.CA()
 
 
-class Files:
-    """A folder with a web configuration, and with the certificates that it names."""
-
-    def __init__(self, folder: Path, ca: trustme.CA) -> None:
-        self.folder = folder
-        self.ca = ca
-        ca.cert_pem.write_to_path(str(folder / "ca.pem"))
-        self.renew()
-
-    def renew(self) -> None:
-        """Write a new certificate and key."""
-        self.cert = self.ca.issue_cert("127.0.0.1")
-        self.write_cert(self.cert)
-        self.write_key(self.cert)
-
-    def write_cert(self, cert: trustme.LeafCert) -> None:
-        """Write a server's certificate, and no key."""
-        (self.folder / "server.crt").write_bytes(b"".join(blob.bytes() for blob in cert.cert_chain_pems))
-
-    def write_key(self, cert: trustme.LeafCert) -> None:
-        """Write a server's key."""
-        (self.folder / "server.key").write_bytes(cert.private_key_pem.bytes())
-
-    def configure(self, more: str = "", pair: str = "cert_file: server.crt\nkey_file: server.key\n") -> Path:
-        """Write a web configuration with the lines of ``more`` in its TLS section."""
-        path = self.folder / "web.yml"
-        lines = (f"  {line}\n" for line in (pair + more).splitlines())
-        path.write_text("tls_server_config:\n" + "".join(lines))
-        return path
-
-    def security(self, more: str = "") -> Security:
-        """Read such a configuration."""
-        return Security(self.configure(more))
-
-    def client(self, cert: trustme.LeafCert | None = None) -> ssl.SSLContext:
-        """A client's context that trusts our authority."""
-        context = ssl.create_default_context()
-        self.ca.configure_trust(context)
-        if cert is not None:
-            cert.configure_cert(context)
-        return context
-
-
 @pytest.fixture
 def files(tmp_path: Path, ca: trustme.CA) -> Files:
     """A folder with a certificate for 127.0.0.1."""
     return Files(tmp_path, ca)
-
-
-APP = PlainTextResponse("inside")
-
-
-def fetch(port: int, context: ssl.SSLContext) -> tuple[bytes, int]:
-    """Make a request; return the answer and the serial number of the server's certificate."""
-    with (
-        socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_SECONDS) as plain,
-        context.wrap_socket(plain, server_hostname="127.0.0.1") as client,
-    ):
-        certificate = client.getpeercert()
-        assert certificate is not None
-        client.sendall(GET)
-        answer = b"".join(iter(lambda: client.recv(65536), b""))
-        return answer, int(str(certificate["serialNumber"]), 16)
-
-
-def is_refused(port: int, context: ssl.SSLContext) -> bool:
-    """Whether a client with that context gets no answer."""
-    try:
-        answer, _ = fetch(port, context)
-    except (ssl.SSLError, ConnectionError):
-        return True
-    return answer == b""
-
-
-def serial(cert: trustme.LeafCert) -> int:
-    """Serial number of a certificate."""
-    from cryptography import x509
-
-    return x509.load_pem_x509_certificate(cert.cert_chain_pems[0].bytes()).serial_number
 
 
 class TestServer:
@@ -314,152 +236,3 @@ class TestClients:
         assert not has_allowed_name({}, frozenset({spiffe}))
         assert not has_allowed_name(None, frozenset({spiffe}))
         assert not has_allowed_name({"subjectAltName": (("IP Address", "<invalid>"),)}, frozenset({spiffe}))
-
-
-class TestChanges:
-    """Files that change while the exporter runs."""
-
-    def test_a_renewed_certificate_is_served_at_once(
-        self, serve: Serve, files: Files, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """Without a restart; while only the certificate is written and not yet its key, the old pair is served."""
-        caplog.set_level(logging.INFO)
-        _, port = serve(APP, files.security())
-        old, new = files.cert, files.ca.issue_cert("127.0.0.1")
-        assert fetch(port, files.client())[1] == serial(old)
-        caplog.clear()
-        files.write_cert(new)
-        assert [fetch(port, files.client())[1] for _ in range(3)] == [serial(old)] * 3
-        files.write_key(new)
-        assert fetch(port, files.client())[1] == serial(new)
-        messages = [record.getMessage() for record in caplog.records]
-        assert messages == ["web configuration not taken over, the old one stays", "web configuration taken over"]
-
-    def test_a_connection_outlives_the_change(self, serve: Serve, files: Files) -> None:
-        """What is open stays open."""
-        _, port = serve(APP, files.security())
-        with (
-            socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_SECONDS) as plain,
-            files.client().wrap_socket(plain, server_hostname="127.0.0.1") as client,
-        ):
-            for _ in range(2):
-                client.sendall(GET.replace(b"Connection: close\r\n", b""))
-                received = b""
-                while b"inside" not in received:
-                    received += client.recv(65536)
-                files.renew()
-
-    def test_another_authority_for_clients(self, serve: Serve, files: Files) -> None:
-        """Clients of the old one are refused from then on."""
-        _, port = serve(APP, files.security(MUTUAL))
-        client = files.client(files.ca.issue_cert("a"))
-        assert not is_refused(port, client)
-        trustme.CA().cert_pem.write_to_path(str(files.folder / "ca.pem"))
-        assert is_refused(port, client)
-
-    @pytest.mark.parametrize("text", ["", "basic_auth_users: {}\n", "tls_server_config:\n", "no: [yaml"])
-    def test_tls_is_never_switched_off(
-        self, serve: Serve, files: Files, caplog: pytest.LogCaptureFixture, text: str
-    ) -> None:
-        """A file that is cut off or being written does not make passwords travel in clear; the log says so once."""
-        security = files.security()
-        _, port = serve(APP, security)
-        caplog.clear()
-        (files.folder / "web.yml").write_text(text)
-        assert [is_refused(port, files.client()) for _ in range(3)] == [False] * 3
-        assert [record.levelname for record in caplog.records] == ["ERROR"]
-
-    def test_users_change_and_are_never_all_gone(self, files: Files, caplog: pytest.LogCaptureFixture) -> None:
-        """A new list counts from the next request on; an empty one does not open the door."""
-        import asyncio
-
-        import bcrypt
-
-        users = [f"basic_auth_users: {{{n}: {bcrypt.hashpw(b'x', bcrypt.gensalt(4)).decode()}}}\n" for n in ("a", "b")]
-        path = files.folder / "web.yml"
-        path.write_text(users[0])
-        security = Security(path)
-
-        def names() -> list[str]:
-            return list(asyncio.run(security.current()).config.users)
-
-        assert names() == ["a"]
-        path.write_text(users[1])
-        assert names() == ["b"]
-        path.write_text("")
-        assert names() == ["b"]
-        path.unlink()
-        assert names() == ["b"]
-        path.write_text(users[0])
-        assert names() == ["a"]
-        security.close()
-        assert [record.levelname for record in caplog.records if record.levelno > logging.INFO] == ["ERROR", "ERROR"]
-
-    def test_files_are_read_in_a_thread(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Not on the event loop, where parsing and loading would hold others up."""
-        import asyncio
-        import threading
-
-        security = files.security()
-        threads = []
-
-        def watched() -> object:
-            threads.append(threading.current_thread().name)
-            return None
-
-        monkeypatch.setattr(security, "_read", watched)
-        asyncio.run(security.current())
-        security.close()
-        assert threads == ["web-config_0"]
-
-
-class TestErrors:
-    """Certificates that cannot be used."""
-
-    @pytest.mark.parametrize(
-        ("file", "content", "line", "hint"),
-        [
-            ("server.crt", None, 2, "cert_file: {path}: cannot be read: No such file or directory; check the path"),
-            ("server.key", None, 3, "key_file: {path}: cannot be read: No such file or directory; check the path"),
-            ("ca.pem", None, 5, "client_ca_file: {path}: cannot be read: No such file or directory; check"),
-            ("server.crt", "rubbish", 2, "cert_file: {path}: holds no certificate; give a certificate in PEM form"),
-            ("server.key", "", 3, "key_file: {path}: holds no private key; give a private key in PEM form"),
-            ("ca.pem", "rubbish", 5, "client_ca_file: {path}: holds no certificate; give a certificate in PEM"),
-            ("ca.pem", "-----BEGIN CERTIFICATE-----\nx\n", 5, "client_ca_file: {path}: not a certificate ("),
-            ("server.crt", "-----BEGIN CERTIFICATE-----\nx\n", 2, "cert_file: {path}: cannot be used with key_file ("),
-        ],
-    )
-    def test_names_the_file_and_the_line(
-        self, files: Files, file: str, content: str | None, line: int, hint: str
-    ) -> None:
-        """Missing, empty, not PEM, broken PEM."""
-        path = files.folder / file
-        path.unlink() if content is None else path.write_text(content)
-        with pytest.raises(YamlError, match=re.escape(hint.format(path=path))) as caught:
-            files.security(MUTUAL)
-        assert str(caught.value).startswith(f"{files.folder / 'web.yml'}:{line}: tls_server_config.")
-
-    def test_a_key_of_another_certificate(self, files: Files) -> None:
-        """The pair must fit."""
-        files.write_key(files.ca.issue_cert("other"))
-        with pytest.raises(YamlError, match=r"server\.key: does not belong to cert_file; give that certificate's"):
-            files.security()
-
-    def test_an_encrypted_key_asks_nobody(self, files: Files) -> None:
-        """No prompt for a passphrase: a server has no terminal."""
-        key = serialization.load_pem_private_key(files.cert.private_key_pem.bytes(), None)
-        encrypted = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(b"passphrase"),
-        )
-        (files.folder / "server.key").write_bytes(encrypted)
-        with pytest.raises(YamlError, match=r"server\.key: encrypted with a passphrase; give one without"):
-            files.security()
-
-    def test_http2_is_said_not_to_be_offered(self, files: Files, caplog: pytest.LogCaptureFixture) -> None:
-        """A file that asks for it works, since clients fall back, and the log says what it does not get."""
-        path = files.configure()
-        path.write_text(path.read_text() + "http_server_config: {http2: true}\n")
-        Security(path).close()
-        assert [record.getMessage() for record in caplog.records] == ["HTTP/2 is not offered, clients use HTTP/1.1"]
