@@ -149,7 +149,7 @@ class TestErrors:
             ("prices:\n  - model: m\n    input_per_1m_usd: .nan", 3, "must be a number, not '.nan'"),
             ("prices:\n  - model: m\n    input_per_1m_usd: nan", 3, "must be a number, not 'nan'"),
             ("prices:\n  - model: m\n    input_per_1m_usd: 1e999", 3, "must be a number, not '1e999'"),
-            ("prices:\n  - model: m\n    input_per_1m_usd: 2e6", 3, "must be at most 1e+06, not 2e+06"),
+            ("prices:\n  - model: m\n    input_per_1m_usd: 2e6", 3, "must be at most 1000000, not 2000000"),
             ("prices:\n  - model: m\n    input_per_1m_usd: $3", 3, "must be a number, not '$3'"),
             ("prices:\n  - model: m\n    input_per_1m_usd: '3'", 3, "write it without quotes"),
             ("prices:\n  - model: m\n    input_per_1m_usd: true", 3, "must be a number, not 'true'"),
