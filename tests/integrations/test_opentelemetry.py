@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -19,6 +20,8 @@ from genai_metrics.integrations.opentelemetry import RECORDS, GenAISpanProcessor
 from genai_metrics.testing import sample
 
 CALLS = "genai_llm_calls_total"
+FLYING = "genai_llm_calls_in_flight"
+WORKFLOWS = "genai_workflow_in_flight"
 HI: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hi"}]
 SECOND = 10**9
 START = 1_800_000_000 * SECOND
@@ -40,11 +43,17 @@ def span(tracer: Tracer, seconds: float, error: bool = False, **attributes: Any)
     one.end(START + round(seconds * SECOND))
 
 
+RUN = {"gen_ai.operation.name": "invoke_agent"}
 CHAT = {
     "gen_ai__operation__name": "chat",
     "gen_ai__provider__name": "openai",
     "gen_ai__request__model": "gpt-4",
 }
+
+
+def dotted(attributes: dict[str, str]) -> dict[str, str]:
+    """Names of attributes as they are."""
+    return {name.replace("__", "."): value for name, value in attributes.items()}
 
 
 def tokens(**labels: str) -> list[float]:
@@ -337,6 +346,92 @@ class TestOthers:
         assert sample("genai_recorder_faults_total") == 0
 
 
+class TestInFlight:
+    """What has begun and not ended."""
+
+    def test_calls(self) -> None:
+        """Under the model that was asked for, in the mode of the span around."""
+        spans = tracer()
+        with spans.start_as_current_span("run", attributes={**RUN, "gen_ai.agent.name": "helper"}):
+            call = spans.start_span("chat", attributes=dotted(CHAT))
+            assert sample(FLYING, mode="helper", model="gpt-4") == sample(FLYING) == 1
+            call.end()
+            assert sample(FLYING) == 0
+        assert sample("genai_recorder_faults_total") == 0
+
+    def test_of_calls_inside_one_another_one(self) -> None:
+        """The inner one, as soon as it is known that there is one."""
+        spans = tracer()
+        with spans.start_as_current_span("framework", attributes=dotted(CHAT)):
+            assert sample(FLYING) == 1
+            for _ in range(2):
+                with (
+                    spans.start_as_current_span("request"),
+                    spans.start_as_current_span("client", attributes=dotted(CHAT)),
+                ):
+                    assert sample(FLYING) == 1
+                assert sample(FLYING) == 0
+        assert sample(FLYING) == 0
+        assert sample(CALLS) == 2
+
+    def test_workflows(self) -> None:
+        """The outermost run, not the agents and tools inside; nor a run inside a workflow of ours."""
+        spans = tracer()
+        with spans.start_as_current_span("flow", attributes={**RUN, "gen_ai.agent.name": "helper"}):
+            with spans.start_as_current_span("agent", attributes={**RUN, "gen_ai.agent.name": "other"}):
+                assert sample(WORKFLOWS, mode="helper") == sample(WORKFLOWS) == 1
+            with spans.start_as_current_span("tool", attributes={"gen_ai.operation.name": "execute_tool"}):
+                pass
+            assert sample(WORKFLOWS) == 1
+        assert sample(WORKFLOWS) == 0
+        with (
+            workflow(mode="ours"),
+            spans.start_as_current_span("flow", attributes={**RUN, "gen_ai.agent.name": "helper"}),
+        ):
+            assert sample(WORKFLOWS, mode="ours") == sample(WORKFLOWS) == 1
+
+    def test_not_what_is_not_recorded(self) -> None:
+        """Records that were left out, scopes that are ignored."""
+        for spans in (tracer(record=()), tracer("noisy", ignored_scopes=["noisy"])):
+            with (
+                spans.start_as_current_span("flow", attributes={**RUN, "gen_ai.agent.name": "helper"}),
+                spans.start_as_current_span("chat", attributes=dotted(CHAT)),
+            ):
+                assert sample(FLYING) == sample(WORKFLOWS) == 0
+
+    def test_attributes_that_come_late(self) -> None:
+        """Make no span that is in flight, but a call in the end."""
+        late = tracer().start_span("chat")
+        late.set_attributes(dotted(CHAT))
+        assert sample(FLYING) == 0
+        late.end()
+        assert sample(FLYING) == 0
+        assert sample(CALLS) == 1
+
+    def test_spans_that_never_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Do not fly for ever."""
+        monkeypatch.setattr("genai_metrics.integrations.opentelemetry._MOST_OPEN", 3)
+        spans = tracer()
+        begun = [spans.start_span("chat", attributes=dotted(CHAT)) for _ in range(5)]
+        assert sample(FLYING) == 3
+        for one in begun:
+            one.end()
+        assert sample(FLYING) == 0
+
+    def test_a_forked_child(self, tmp_path: Path) -> None:
+        """Ends none of its parent's, whose file says what is in flight."""
+        genai_metrics.configure(metrics_dir=tmp_path, pricing=False)
+        one = tracer().start_span("chat", attributes=dotted(CHAT))
+        child = os.fork()
+        if child == 0:
+            one.end()
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert sample(FLYING) == 1
+        one.end()
+        assert sample(FLYING) == 0
+
+
 class TestSwitches:
     """What must not count twice, and what may not fail."""
 
@@ -369,7 +464,7 @@ class TestSwitches:
 
     def test_a_bug_of_ours_is_a_fault(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nothing raised at the start or the end of a span."""
-        monkeypatch.setattr("genai_metrics.integrations.opentelemetry._operation", lambda attributes: 1 / 0)
+        monkeypatch.setattr("genai_metrics.integrations.opentelemetry.operation_of", lambda attributes: 1 / 0)
         span(tracer(), 1, **CHAT)
         assert sample("genai_recorder_faults_total", reason="internal") == 2
 
