@@ -11,6 +11,7 @@ import trustme
 import genai_metrics
 from benchmarks.dataset import record_ours
 from genai_exporter.aggregate import Applications
+from genai_exporter.collectors.frame import Frame
 from genai_exporter.config import Address, Config
 from genai_exporter.reload import Reloader
 from genai_exporter.security import Security
@@ -48,7 +49,7 @@ class SecuredExporter:
         )
         applications = Applications(folder / "metrics", born_at_zero_seconds=0)
         applications.open()
-        app = create_app(applications, directory=folder, reloader=Reloader(Config, Config()))
+        app = create_app(applications, directory=folder, reloader=Reloader(Config, Config()), frame=Frame(()))
         self._server = Server(app, Security(folder / "web.yml"))
         self._listener = listen(Address("127.0.0.1", 0))
         self._serving: asyncio.Task[None] | None = None

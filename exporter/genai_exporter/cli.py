@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from genai_exporter import config as configuration
 from genai_exporter import logfmt
 from genai_exporter.aggregate import Applications
+from genai_exporter.collectors.available import make_frame
 from genai_exporter.collectors.exporter import exporter_version
 from genai_exporter.collectors.gpu_capture import record
 from genai_exporter.directory import DirectoryError
@@ -101,6 +102,23 @@ _SHARED_OPTION = click.option(
 )
 
 
+_SWITCH = "collector_"
+"""What the parameters begin with that switch collectors."""
+
+
+def _collector_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command a switch for each collector, as other Prometheus exporters have them."""
+    for name in reversed(configuration.COLLECTORS):
+        switch = click.option(
+            f"--collector.{name}/--no-collector.{name}",
+            _SWITCH + name,
+            default=None,
+            help=f"Switch the collector {name} on (default) or off.",
+        )
+        command = switch(command)
+    return command
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(exporter_version(), prog_name="genai-exporter")
 def main() -> None:
@@ -161,13 +179,16 @@ def main() -> None:
     is_flag=True,
     help="Let POST /-/reload read the configuration file again, as SIGHUP always does.",
 )
+@_collector_options
 def serve(config_file: Path | None, enable_lifecycle: bool, **options: Any) -> None:
     """Serve /metrics for all processes that write to the metrics directory."""
     hold_hangups()
     given = {name: value for name, value in options.items() if value is not None}
+    switches = {name: given.pop(_SWITCH + name) for name in configuration.COLLECTORS if _SWITCH + name in given}
 
     def load() -> configuration.Config:
-        return replace(configuration.Config() if config_file is None else configuration.read(config_file), **given)
+        config = configuration.Config() if config_file is None else configuration.read(config_file)
+        return replace(config, **given).switched(switches)
 
     try:
         config = load()
@@ -205,9 +226,17 @@ def _serve(
             shared=config.metrics_dir_shared,
         )
         applications.open()
-        reloader = Reloader(load, config, [lambda new: logfmt.configure(new.log_level), applications.reconfigure])
+        takers = [lambda new: logfmt.configure(new.log_level), applications.reconfigure]
+        reloader = Reloader(load, config, takers)
+        app = create_app(
+            applications,
+            directory=directory,
+            reloader=reloader,
+            frame=make_frame(config),
+            enable_lifecycle=enable_lifecycle,
+        )
+        takers.append(lambda new: app.state.scraper.use(make_frame(new)))
         reload_on_hangup(reloader)
-        app = create_app(applications, directory=directory, reloader=reloader, enable_lifecycle=enable_lifecycle)
         log.info("starting", extra={"fields": {"version": exporter_version(), "metrics_dir": directory}})
         try:
             server.run(app, listeners, security)

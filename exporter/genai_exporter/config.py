@@ -20,9 +20,21 @@ from genai_metrics.yamlfile import Section, Sequence
 LOG_LEVELS = ("debug", "info", "warning", "error")
 """Log levels, from most to least talkative."""
 
-_KEYS = ("metrics_dir", "metrics_dir_shared", "metrics_dir_limits", "web", "born_at_zero_seconds", "label_caps", "log")
+_KEYS = (
+    "metrics_dir",
+    "metrics_dir_shared",
+    "metrics_dir_limits",
+    "web",
+    "born_at_zero_seconds",
+    "label_caps",
+    "collectors",
+    "log",
+)
 _ADDRESS_FORM = "give HOST:PORT, such as 127.0.0.1:9840, [::1]:9840 or, for all interfaces, :9840"
 _UNIX = "unix:"
+
+COLLECTORS = ("gpu",)
+"""Collectors that can be switched off; that of the applications cannot."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,17 @@ def parse_address(text: str, folder: Path = Path()) -> Address | UnixAddress:
 
 
 @dataclass(frozen=True)
+class CollectorSettings:
+    """Whether a collector runs, and how many seconds (> 0) it may take in one scrape.
+
+    The default is half of Prometheus's usual scrape timeout.
+    """
+
+    enabled: bool = True
+    timeout_seconds: float = 5.0
+
+
+@dataclass(frozen=True)
 class Config:
     """Settings of one exporter; immutable.
 
@@ -86,7 +109,8 @@ class Config:
     much of it is read in one scrape.
     ``listen_addresses``: at least one. ``web_config_file`` says how they are secured; None: not at all.
     ``born_at_zero_seconds`` (>= 0): how long a new series is shown as 0 before it is shown with its value.
-    ``label_caps``: the most values that a label may take in one service, for every capped label.
+    ``label_caps``: the most values that a label may take in one service, for every capped label. ``collectors``: the
+    settings of each of ``COLLECTORS``.
     """
 
     metrics_dir: Path | None = None
@@ -96,7 +120,15 @@ class Config:
     web_config_file: Path | None = None
     born_at_zero_seconds: float = 20.0
     label_caps: Mapping[str, int] = field(default_factory=lambda: dict(DEFAULT_LABEL_CAPS))
+    collectors: Mapping[str, CollectorSettings] = field(
+        default_factory=lambda: {name: CollectorSettings() for name in COLLECTORS}
+    )
     log_level: str = "info"
+
+    def switched(self, switches: Mapping[str, bool]) -> "Config":
+        """Return these settings with collectors switched on or off."""
+        changed = {name: replace(self.collectors[name], enabled=enabled) for name, enabled in switches.items()}
+        return replace(self, collectors={**self.collectors, **changed})
 
 
 def seconds(text: str) -> float:
@@ -142,8 +174,23 @@ def read(path: Path) -> Config:
         web_config_file=None if web_config_file is None else path.parent / Path(web_config_file).expanduser(),
         born_at_zero_seconds=root.number("born_at_zero_seconds", config.born_at_zero_seconds, minimum=0),
         label_caps={**config.label_caps, **{name: caps.integer(name, minimum=1) for name in given}},
+        collectors=_collectors(root.section("collectors")),
         log_level=level,
     )
+
+
+def _collectors(given: Section) -> dict[str, CollectorSettings]:
+    """Read ``collectors``, each of which, and each key of which, may be left out."""
+    given.check_keys(COLLECTORS)
+    default, read_ = CollectorSettings(), {}
+    for name in COLLECTORS:
+        one = given.section(name)
+        one.check_keys(("enabled", "timeout_seconds"))
+        read_[name] = CollectorSettings(
+            one.boolean("enabled", default.enabled),
+            one.number("timeout_seconds", default.timeout_seconds, minimum=0.1, maximum=600),
+        )
+    return read_
 
 
 def _limits(given: Section) -> Limits:

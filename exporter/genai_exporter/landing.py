@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from string import Template
 
-from genai_exporter.collectors.exporter import Outcome
-from genai_metrics.catalog import BLOCK_KINDS, EXPORTER_METRICS, OVERFLOW
+from genai_exporter.collectors.exporter import APPLICATIONS, Outcome
+from genai_metrics.catalog import BLOCK_KINDS, EXPORTER_METRICS, GPU_METRICS, OVERFLOW, MetricSpec
 
 _STATES = {
     "live": "of living processes",
@@ -19,6 +19,16 @@ _STATES = {
     "rejected": "refused: they cannot be read",
 }
 _TROUBLE = frozenset(("partial", "rejected"))
+_COLLECTS = {
+    APPLICATIONS: "what applications recorded",
+    "host": "this machine or container",
+    "gpu": "NVIDIA GPUs",
+}
+_FAMILIES: tuple[tuple[str, tuple[MetricSpec, ...]], ...] = (
+    ("Applications", tuple(dict.fromkeys(metric for kind in BLOCK_KINDS for metric in kind.metrics))),
+    ("GPUs", GPU_METRICS),
+    ("The exporter itself", EXPORTER_METRICS),
+)
 
 
 @dataclass(frozen=True)
@@ -26,7 +36,8 @@ class Page:
     """What the page shows.
 
     ``outcome`` is the last scrape's, None before the first; ``age`` the seconds since its end. ``directory``
-    is the metrics directory, ``address`` the host and port that the reader used.
+    is the metrics directory, ``address`` the host and port that the reader used. ``old_config``: whether the
+    configuration file could not be read again, so that an older one is in force.
     """
 
     outcome: Outcome | None
@@ -35,13 +46,15 @@ class Page:
     address: str
     version: str
     python: str
+    old_config: bool = False
 
 
 def render(page: Page) -> str:
     """Return the HTML document."""
     return _DOCUMENT.substitute(
         style=_STYLE,
-        state=_state(page),
+        state=_state(page) + (_OLD_CONFIG if page.old_config else ""),
+        collectors=_collectors(page),
         services=_services(page),
         files=_files(page),
         merged=_merged(page),
@@ -74,7 +87,7 @@ def _state(page: Page) -> str:
         (f"{totals.series:,}", "series"),
         (f"{len(totals.processes):,}", "service" if len(totals.processes) == 1 else "services"),
         (f"{processes:,}", "living process" if processes == 1 else "living processes"),
-        (_duration(outcome.duration), f"last scrape, {_age(page.age)}"),
+        (_duration(_longest(outcome)), f"last scrape, {_age(page.age)}"),
     )
     cells = "".join(f"<div><b>{value}</b><span>{label}</span></div>" for value, label in figures)
     note = ""
@@ -87,8 +100,38 @@ def _services(page: Page) -> str:
     if page.outcome is None or page.outcome.totals is None or not page.outcome.totals.processes:
         ended = "None is running now. What ended processes recorded is still served."
         return f'<p class="quiet">{ended if _has_series(page) else "None yet."}</p>'
-    rows = ((escape(service), f"{count:,}") for service, count in sorted(page.outcome.totals.processes.items()))
-    return _table(("Service", "Living processes"), rows)
+    started = page.outcome.totals.started
+    rows = (
+        (
+            escape(service),
+            f"{count:,}",
+            _span(page.outcome.ended - started[service]) if count and service in started else "none lives",
+        )
+        for service, count in sorted(page.outcome.totals.processes.items())
+    )
+    return _table(("Service", "Processes", "Oldest has recorded for"), rows)
+
+
+def _longest(outcome: Outcome) -> float:
+    """Return how long the scrape took: collectors run side by side."""
+    return max(outcome.duration, *(one.duration for one in outcome.collected), 0.0)
+
+
+def _collectors(page: Page) -> str:
+    """Say how each collector fared; what is switched off is not there."""
+    if page.outcome is None:
+        return '<p class="quiet">None has run yet.</p>'
+    runs = [(APPLICATIONS, page.outcome.duration, page.outcome.error)]
+    runs += [(one.name, one.duration, one.error) for one in page.outcome.collected]
+    rows = (
+        (
+            f'<code>{escape(name)}</code> <span class="quiet">{escape(_COLLECTS.get(name, ""))}</span>',
+            "works" if error is None else f'<strong class="bad">failed:</strong> {escape(error)}',
+            _duration(duration).replace(" ", "&nbsp;").replace("<", "&lt;"),
+        )
+        for name, duration, error in runs
+    )
+    return _table(("Collector", "State", "Took"), rows)
 
 
 def _files(page: Page) -> str:
@@ -121,18 +164,21 @@ def _merged(page: Page) -> str:
 
 
 def _families() -> str:
-    rows = (
-        (f"<code>{escape(spec.name)}</code>", escape(spec.type), escape(spec.help))
-        for spec in (*(metric for kind in BLOCK_KINDS for metric in kind.metrics), *EXPORTER_METRICS)
+    return "".join(
+        f"<h3>{title}</h3>"
+        + _table(
+            ("Metric", "Type", "Meaning"),
+            ((f"<code>{escape(spec.name)}</code>", escape(spec.type), escape(spec.help)) for spec in specs),
+        )
+        for title, specs in _FAMILIES
     )
-    return _table(("Metric", "Type", "Meaning"), rows)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     """Join cells that are HTML already."""
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     titles = "".join(f"<th>{title}</th>" for title in head)
-    return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="wide"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _duration(seconds: float) -> str:
@@ -149,6 +195,19 @@ def _age(seconds: float) -> str:
     return f"{seconds:.0f} s ago" if seconds < 120 else f"{seconds / 60:.0f} min ago"
 
 
+def _span(seconds: float) -> str:
+    """Write how long something has lasted, in whole units."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+_OLD_CONFIG = (
+    '<p class="note bad"><strong>The configuration file could not be taken over:</strong> the one before is still in '
+    "force. The log says why.</p>"
+)
+
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2230; --soft: #5d6679; --line: #dfe3ea; --card: #fff;
   --page: #f5f6f9; --accent: #b4430f; --bad: #b3261e; }
@@ -159,12 +218,14 @@ body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.5 sys
 main { max-width: 60rem; margin: 0 auto; padding: 2rem 1.25rem 3rem; }
 h1 { margin: 0; font-size: 1.6rem; }
 h2 { margin: 0 0 .5rem; font-size: 1.05rem; }
+h3 { margin: 1.2rem 0 .3rem; font-size: .95rem; }
 a { color: var(--accent); }
 nav { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; margin: 1rem 0 1.5rem; }
 section, details { background: var(--card); border: 1px solid var(--line); border-radius: .6rem;
-  padding: 1rem 1.25rem; margin: 0 0 1rem; overflow-x: auto; }
+  padding: 1rem 1.25rem; margin: 0 0 1rem; min-width: 0; }
+.wide { overflow-x: auto; }
 summary { cursor: pointer; font-weight: 600; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: 1rem;
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); gap: 1rem;
   margin: 0 0 1rem; }
 .figures div { background: var(--card); border: 1px solid var(--line); border-radius: .6rem;
   padding: .8rem 1.25rem; }
@@ -180,6 +241,7 @@ th { text-align: left; font-weight: 600; color: var(--soft); }
 th, td { padding: .3rem .75rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 tr:last-child td { border-bottom: 0; }
 td code { white-space: nowrap; }
+td .quiet { display: block; }
 code, pre { font: .88em/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
 pre { background: var(--page); border-radius: .4rem; padding: .7rem .9rem; overflow-x: auto; }
 """
@@ -212,8 +274,9 @@ _DOCUMENT = Template("""<!doctype html>
 <div>Prometheus metrics of LLM, RAG and agent workflows, from <code>$directory</code></div>
 <nav><a href="metrics">Metrics</a> <a href="-/healthy">Healthy?</a> <a href="-/ready">Ready?</a></nav>
 $state
-<div class="columns">
 <section><h2>Services</h2>$services</section>
+<div class="columns">
+<section><h2>Collectors</h2>$collectors</section>
 <section><h2>Metrics directory</h2>$files</section>
 </div>
 $merged

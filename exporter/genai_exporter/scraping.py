@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from genai_exporter.collectors.exporter import ExporterMetrics, Outcome, Totals
+from genai_exporter.collectors.exporter import APPLICATIONS, ExporterMetrics, Outcome, Totals
+from genai_exporter.collectors.frame import Frame
+from genai_exporter.collectors.limited import Limited
 from genai_metrics.selection import selected
 
 log = logging.getLogger(__name__)
@@ -21,6 +23,9 @@ log = logging.getLogger(__name__)
 # 26 ms for 100 000 lines; level 6 takes three times as long for hardly fewer bytes.
 _GZIP_LEVEL = 1
 _GZIP_WINDOW = 31  # zlib's largest window, with a gzip header
+
+# Below Prometheus's usual scrape timeout of 10 s: its scrape then still has the exporter's own metrics.
+_APPLICATIONS_SECONDS = 8.0
 
 
 class Scrape(Protocol):
@@ -93,18 +98,32 @@ class _Batch:
 
 
 class Scraper:
-    """Serialises and shares scrapes; its methods belong to one event loop, but for ``wait``.
+    """Serialises and shares scrapes; its methods belong to one event loop, but for ``wait`` and ``use``.
 
-    A failing application collector never fails a request: the body then holds the exporter's own metrics.
+    A failing collector never fails a request, not even that of the applications: the body then holds what the others
+    and the exporter itself have to say. ``applications_seconds``: how long reading and rendering the applications may
+    take.
     """
 
-    def __init__(self, applications: Applications, own: ExporterMetrics) -> None:
+    def __init__(
+        self,
+        applications: Applications,
+        own: ExporterMetrics,
+        frame: Frame,
+        applications_seconds: float = _APPLICATIONS_SECONDS,
+    ) -> None:
         self._applications = applications
+        self._limited = Limited(APPLICATIONS, applications_seconds)
         self._own = own
+        self._frame = frame
         self._running: threading.Thread | None = None
         self._next: _Batch | None = None
         self.last: Outcome | None = None
         """Outcome of the scrape that ended last; None before the first."""
+
+    def use(self, frame: Frame) -> None:
+        """Collect with ``frame`` from the next scrape on; any thread."""
+        self._frame = frame
 
     async def metrics(self, wanted: Format) -> bytes:
         """Body of a scrape that begins from now on, in the wanted format."""
@@ -116,12 +135,11 @@ class Scraper:
         return (await self._join(None)).outcome
 
     def wait(self, timeout: float) -> bool:
-        """Wait up to ``timeout`` seconds, in any thread, for the scrape that runs; False if it runs on."""
+        """Wait up to ``timeout`` seconds, in any thread, until the applications are not in use; False if they are."""
         running = self._running
-        if running is None:
-            return True
-        running.join(timeout)
-        return not running.is_alive()
+        if running is not None:
+            running.join(timeout)
+        return self._limited.wait(timeout)
 
     async def _join(self, wanted: Format | None) -> Result:
         if self._next is None:
@@ -168,43 +186,47 @@ class Scraper:
         self._start_next()
 
     def _note(self, outcome: Outcome) -> None:
-        """Log a fault once, when it begins, and its end."""
-        before = self.last.error if self.last else None
-        if outcome.error is not None and outcome.error != before:
-            log.error("scrape of the applications failed", extra={"fields": {"error": outcome.error}})
-        elif outcome.error is None and before is not None:
-            log.info("scrape of the applications works again")
+        """Log the fault of a collector once, when it begins, and its end."""
+        before = {} if self.last is None else _errors(self.last)
+        for name, error in _errors(outcome).items():
+            if error is not None and error != before.get(name):
+                log.error("collector failed", extra={"fields": {"collector": name, "error": error}})
+            elif error is None and before.get(name) is not None:
+                log.info("collector works again", extra={"fields": {"collector": name}})
         self.last = outcome
 
     def _collect(self, formats: frozenset[Format]) -> Result:
-        began = time.perf_counter()
-        writers = {wanted: _Writer(wanted.gzip) for wanted in formats}
-        totals, failure = None, None
-        try:
-            scrape = self._applications.scrape(_names(formats))
-            for wanted, writer in writers.items():
-                for chunk in wanted.choose(scrape.render(wanted.openmetrics)):
-                    writer.write(chunk)
-            totals = Totals(
-                scrape.series,
-                dict(scrape.files),
-                dict(scrape.processes),
-                dict(scrape.started),
-                dict(scrape.merged),
-            )
-        except Exception as error:
-            # Half a body is worse than none: Prometheus marks missing series stale, but believes wrong sums.
-            writers = {wanted: _Writer(wanted.gzip) for wanted in formats}
-            failure = _reason(error)
-            log.debug("the application collector raised", exc_info=True)
-        outcome = Outcome(time.time(), time.perf_counter() - began, totals, failure)
-        # Once a text format: a process's own sensors move on between two readings of one scrape.
         flavours = {wanted.openmetrics for wanted in formats}
+        others = self._frame.start(flavours)
+        run = self._limited.start(lambda: self._read(formats))()
+        collected = others()
+        # Half a body is worse than none: Prometheus marks missing series stale, but believes wrong sums.
+        totals, writers = run.value or (None, {wanted: _Writer(wanted.gzip) for wanted in formats})
+        outcome = Outcome(time.time(), run.duration, totals, run.error, collected)
+        # Once a text format: a process's own sensors move on between two readings of one scrape.
         own = {openmetrics: self._own.render(outcome, openmetrics) for openmetrics in flavours}
         for wanted, writer in writers.items():
-            for chunk in wanted.choose((own[wanted.openmetrics],)):
-                writer.write(chunk)
+            for one in collected:
+                if one.error is None:
+                    writer.write_all(wanted.choose((one.texts[wanted.openmetrics],)))
+            writer.write_all(wanted.choose((own[wanted.openmetrics],)))
         return Result(outcome, {wanted: writer.finish() for wanted, writer in writers.items()})
+
+    def _read(self, formats: frozenset[Format]) -> "tuple[Totals, dict[Format, _Writer]]":
+        """Read the applications and write them in each format."""
+        scrape = self._applications.scrape(_names(formats))
+        writers = {wanted: _Writer(wanted.gzip) for wanted in formats}
+        for wanted, writer in writers.items():
+            writer.write_all(wanted.choose(scrape.render(wanted.openmetrics)))
+        totals = Totals(
+            scrape.series, dict(scrape.files), dict(scrape.processes), dict(scrape.started), dict(scrape.merged)
+        )
+        return totals, writers
+
+
+def _errors(outcome: Outcome) -> dict[str, str | None]:
+    """Return by collector what went wrong."""
+    return {APPLICATIONS: outcome.error, **{one.name: one.error for one in outcome.collected}}
 
 
 def _names(formats: Iterable[Format]) -> frozenset[str] | None:
@@ -224,25 +246,13 @@ class _Writer:
         self._compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW) if gzip else None
         self._chunks: list[bytes] = []
 
-    def write(self, chunk: bytes) -> None:
-        """Append a chunk."""
-        self._chunks.append(self._compressor.compress(chunk) if self._compressor else chunk)
+    def write_all(self, chunks: Iterable[bytes]) -> None:
+        """Append chunks."""
+        for chunk in chunks:
+            self._chunks.append(self._compressor.compress(chunk) if self._compressor else chunk)
 
     def finish(self) -> bytes:
         """Return the whole body."""
         if self._compressor:
             self._chunks.append(self._compressor.flush())
         return b"".join(self._chunks)
-
-
-def _reason(error: Exception) -> str:
-    """Say what went wrong; an exception that is not about the directory also gets its type and place."""
-    if isinstance(error, OSError):
-        return str(error)
-    where = ""
-    if error.__traceback__ is not None:
-        last = error.__traceback__
-        while last.tb_next is not None:
-            last = last.tb_next
-        where = f" ({last.tb_frame.f_globals.get('__name__', '?')}:{last.tb_lineno})"
-    return f"{type(error).__name__}: {error}{where}"

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from genai_exporter import landing
 from genai_exporter.collectors.exporter import ExporterMetrics, Outcome, exporter_version
+from genai_exporter.collectors.frame import Frame
 from genai_exporter.reload import Reloader
 from genai_exporter.scraping import Applications, Format, Scraper
 from genai_metrics.negotiation import OPENMETRICS_TYPE, TEXT_TYPE, accepts_gzip, prefers_openmetrics
@@ -38,20 +39,22 @@ def create_app(
     *,
     directory: Path,
     reloader: Reloader,
+    frame: Frame,
     enable_lifecycle: bool = False,
     price_data_age: Callable[[], float | None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Starlette:
     """Make the application that serves ``applications``, whose metrics directory is ``directory``.
 
-    ``reloader`` is asked at ``/-/reload``, but for the metrics of it only with ``enable_lifecycle``.
+    ``frame``: the other collectors. ``reloader`` is asked at ``/-/reload``, but for the metrics of it only with
+    ``enable_lifecycle``.
     ``price_data_age`` returns the age of the price table in seconds, or None when unknown (by default that of
     the installed genai-prices); ``clock`` counts seconds. The app's ``state.scraper`` is its ``Scraper``.
     """
     age = PriceResolver().data_age_seconds if price_data_age is None else price_data_age
     own = ExporterMetrics(age, lambda: reloader.state)
-    scraper = Scraper(applications, own)
-    pages = _Pages(scraper, directory, clock)
+    scraper = Scraper(applications, own, frame)
+    pages = _Pages(scraper, directory, reloader, clock)
     app = Starlette(
         routes=[
             Route("/metrics", pages.metrics),
@@ -70,9 +73,10 @@ def create_app(
 class _Pages:
     """The endpoints, and when ``/metrics`` was last served."""
 
-    def __init__(self, scraper: Scraper, directory: Path, clock: Callable[[], float]) -> None:
+    def __init__(self, scraper: Scraper, directory: Path, reloader: Reloader, clock: Callable[[], float]) -> None:
         self._scraper = scraper
         self._directory = directory
+        self._reloader = reloader
         self._clock = clock
         self._served_at: float | None = None
 
@@ -123,6 +127,7 @@ class _Pages:
             address=request.headers.get("host", "127.0.0.1:9840"),
             version=exporter_version(),
             python=platform.python_version(),
+            old_config=not self._reloader.state.successful,
         )
         return HTMLResponse(landing.render(page), headers=_PAGE_HEADERS)
 

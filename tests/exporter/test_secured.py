@@ -21,6 +21,7 @@ import trustme
 from starlette.types import Receive, Scope, Send
 
 from genai_exporter.aggregate import Applications
+from genai_exporter.collectors.frame import Frame
 from genai_exporter.config import Config
 from genai_exporter.reload import Reloader
 from genai_exporter.security import Security
@@ -201,7 +202,7 @@ class TestManyAtOnce:
             return check(password, hashed)
 
         monkeypatch.setattr(bcrypt, "checkpw", watched)
-        app = create_app(applications, directory=path.parent, reloader=Reloader(Config, Config()))
+        app = create_app(applications, directory=path.parent, reloader=Reloader(Config, Config()), frame=Frame(()))
         reached = 0
 
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,6 +13,7 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from genai_exporter.collectors.frame import Frame
 from genai_exporter.config import Config
 from genai_exporter.reload import Reloader
 from genai_exporter.web import create_app
@@ -91,6 +92,7 @@ class Served:
             self.applications,
             directory=Path("/run/metrics"),
             reloader=Reloader(self.load, Config()),
+            frame=Frame(()),
             enable_lifecycle=self.enable_lifecycle,
             price_data_age=lambda: 60.0,
             clock=self.clock,

@@ -15,8 +15,9 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.registry import Collector
 
 from genai_exporter.collectors.families import family
+from genai_exporter.collectors.frame import Collected
 from genai_exporter.reload import ReloadState
-from genai_metrics.catalog import EXPORTER_METRICS
+from genai_metrics.catalog import BLOCK_KINDS, EXPORTER_METRICS
 
 # Every metric of the catalogue must be served: a new one makes this line fail until it is.
 _BUILD, _DURATION, _SUCCESS, _SERIES, _FILES, _PROCESSES, _STARTED, _MERGED, _PRICE_AGE, *_RELOADS = EXPORTER_METRICS
@@ -24,6 +25,11 @@ _RELOAD_SUCCESSFUL, _RELOAD_TIME = _RELOADS
 
 APPLICATIONS = "applications"
 """Name of the collector that reads the metrics directory."""
+
+RESERVED_FAMILIES = frozenset(
+    {metric.family for metric in (*EXPORTER_METRICS, *(metric for kind in BLOCK_KINDS for metric in kind.metrics))}
+)
+"""Families that the applications and the exporter itself serve."""
 
 
 def exporter_version() -> str:
@@ -52,16 +58,17 @@ class Totals:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one run of the applications collector went; immutable.
+    """How one scrape went; immutable.
 
-    ``ended`` is ``time.time()`` at its end, ``duration`` its length in seconds; exactly one of ``totals`` and
-    ``error`` (the reason in words) is None.
+    ``ended`` is ``time.time()`` when the applications had been read, ``duration`` how many seconds that took; exactly
+    one of ``totals`` and ``error`` (the reason in words) is None. ``collected``: how the other collectors fared.
     """
 
     ended: float
     duration: float
     totals: Totals | None
     error: str | None
+    collected: tuple[Collected, ...] = ()
 
 
 class ExporterMetrics:
@@ -105,8 +112,11 @@ class _OutcomeFamilies(Collector):
         yield family(_RELOAD_TIME, {(): reloads.succeeded_at})
         if self.outcome is None:
             return
-        yield family(_DURATION, {(APPLICATIONS,): self.outcome.duration})
-        yield family(_SUCCESS, {(APPLICATIONS,): 0 if self.outcome.totals is None else 1})
+        others = self.outcome.collected
+        durations = {APPLICATIONS: self.outcome.duration, **{one.name: one.duration for one in others}}
+        failed = {APPLICATIONS: self.outcome.error, **{one.name: one.error for one in others}}
+        yield family(_DURATION, {(name,): duration for name, duration in durations.items()})
+        yield family(_SUCCESS, {(name,): int(error is None) for name, error in failed.items()})
         totals = self.outcome.totals
         if totals is not None:
             yield family(_SERIES, {(): totals.series})
