@@ -60,10 +60,10 @@ class TestFrame:
     @pytest.mark.parametrize(
         ("families", "message"),
         [
-            (lambda: [broken(gauge("one"))], "ValueError: could not convert string to float: 'many'"),
+            (lambda: [broken(gauge("one"))], "could not convert string to float"),
             (lambda: [gauge("one"), gauge("one")], "it yields the family one twice"),
             (lambda: [gauge("\ud800")], "Error"),
-            (lambda: [1 / 0], "ZeroDivisionError: division by zero (test_frame:"),
+            (lambda: [1 / 0], "ZeroDivisionError: division by zero ("),
             (lambda: [None], "AttributeError"),
         ],
     )
