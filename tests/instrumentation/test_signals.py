@@ -8,9 +8,10 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 import genai_metrics
-from genai_metrics import runtime, track_llm_call
+from genai_metrics import operation, runtime, track_cache, track_llm_call, track_queue, workflow
 from genai_metrics.pricing import Price, PriceResolver
 
 if TYPE_CHECKING:
@@ -135,6 +136,71 @@ def test_handler_that_raises_at_every_point(
             path.unlink()
     assert outcomes == {3, 4}
     assert point > 100
+
+
+class OwnTimeout(Exception):
+    """What an application's handler raises, to end what takes too long."""
+
+
+def run_workflow() -> None:
+    """A workflow with a bit of everything inside."""
+    with workflow(mode="1") as run, operation("reranking"):
+        run.quality(0.5)
+        track_queue("jobs", 3)
+        cache = track_cache("answers")
+        cache.hit(0.5)
+
+
+@pytest.mark.parametrize("action", [run_workflow, track_llm_call])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_what_a_handler_raises_gets_through(
+    metrics: "Metrics", action: Callable[[], None], error: type[BaseException]
+) -> None:
+    """At every point, if it is no ordinary exception: Ctrl-C and exits are never taken for a fault of ours."""
+
+    def handler() -> None:
+        raise error
+
+    point = 1
+    while True:
+        metrics.restart()
+        metrics.configure(pricing=False, registry=CollectorRegistry())
+        try:
+            if not interrupt(action, handler, point):
+                break
+        except error:
+            point += 7
+        else:
+            pytest.fail(f"swallowed at point {point}")
+        assert metrics.faults() == {}
+    assert point > 30
+
+
+@pytest.mark.parametrize("action", [run_workflow, track_llm_call])
+def test_an_ordinary_exception_of_a_handler_may_not(metrics: "Metrics", action: Callable[[], None]) -> None:
+    """It cannot be told from a fault of the recorder: at most one is counted, and what comes later counts as ever."""
+
+    def handler() -> None:
+        raise OwnTimeout
+
+    outcomes = set()
+    point = 1
+    reached = True
+    while reached:
+        metrics.restart()
+        metrics.configure(pricing=False, registry=CollectorRegistry())
+        try:
+            reached = interrupt(action, handler, point)
+        except OwnTimeout:
+            outcomes.add("through")
+        else:
+            outcomes.add("swallowed")
+        assert sum(metrics.faults().values()) <= 1
+        before = metrics.value("genai_llm_calls_total")
+        track_llm_call(model="m")
+        assert metrics.value("genai_llm_calls_total") == before + 1
+        point += 7
+    assert outcomes == ({"swallowed"} if action is track_llm_call else {"through", "swallowed"})
 
 
 def test_handler_at_a_high_rate(metrics: "Metrics", run_python: Callable[..., str]) -> None:

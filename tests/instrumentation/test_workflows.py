@@ -76,6 +76,30 @@ class TestRecords:
         assert metrics.value("genai_quality_below_threshold_total", mode="1", evaluator="judge") == 1
         assert metrics.faults() == {}
 
+    def test_failed(self, metrics: "Metrics") -> None:
+        """An error of the type that was said last, for the agent too, although nothing is raised; even from a cache."""
+        with workflow(mode="1", agent="support") as run:
+            run.cache_hit()
+            run.failed("refused")
+            run.failed("content_filter")
+        assert metrics.value(ENDED, mode="1", outcome="error", cache="hit") == metrics.value(ENDED) == 1
+        assert metrics.value("genai_workflow_errors_total", mode="1", error_type="content_filter") == 1
+        assert metrics.value("genai_workflow_errors_total") == 1
+        assert metrics.value("genai_workflow_agent_runs_total", agent="support", outcome="error") == 1
+        assert metrics.value(IN_FLIGHT) == 0
+
+    def test_an_exception_wins_over_failed(self, metrics: "Metrics") -> None:
+        """It is what ended the run; and the same object, used again, has not failed."""
+        run = workflow(mode="1")
+        with suppress(KeyError), run:
+            run.failed("refused")
+            raise KeyError
+        with run:
+            pass
+        assert metrics.value("genai_workflow_errors_total", error_type="KeyError") == 1
+        assert metrics.value("genai_workflow_errors_total") == 1
+        assert metrics.value(ENDED, outcome="success") == 1
+
     def test_no_iterations_and_no_agent_leave_no_series(self, metrics: "Metrics") -> None:
         """A histogram of zeros would say that loops end at once."""
         with workflow(mode="1"):
@@ -112,6 +136,7 @@ class TestRecords:
         with workflow(mode=value, tenant=value, agent=value, priority=value) as run:
             run.degraded(value)
             run.warning(value)
+            run.failed(value)
             run.quality(number, evaluator=value, scale=number)
             run.accepted(first_pass=number)
             track_llm_call(model=value, input_tokens=number)
