@@ -87,7 +87,7 @@ def _state(page: Page) -> str:
         (f"{totals.series:,}", "series"),
         (f"{len(totals.processes):,}", "service" if len(totals.processes) == 1 else "services"),
         (f"{processes:,}", "living process" if processes == 1 else "living processes"),
-        (_duration(_longest(outcome)), f"last scrape, {_age(page.age)}"),
+        (escape(_duration(_longest(outcome))), f"last scrape, {_age(page.age)}"),
     )
     cells = "".join(f"<div><b>{value}</b><span>{label}</span></div>" for value, label in figures)
     note = ""
@@ -127,7 +127,7 @@ def _collectors(page: Page) -> str:
         (
             f'<code>{escape(name)}</code> <span class="quiet">{escape(_COLLECTS.get(name, ""))}</span>',
             "works" if error is None else f'<strong class="bad">failed:</strong> {escape(error)}',
-            _duration(duration).replace(" ", "&nbsp;").replace("<", "&lt;"),
+            escape(_duration(duration)).replace(" ", "&nbsp;"),
         )
         for name, duration, error in runs
     )
@@ -242,6 +242,12 @@ th, td { padding: .3rem .75rem .3rem 0; border-bottom: 1px solid var(--line); ve
 tr:last-child td { border-bottom: 0; }
 td code { white-space: nowrap; }
 td .quiet { display: block; }
+@media (max-width: 40rem) {
+  .families thead { display: none; }
+  .families tr { display: block; padding: .4rem 0; border-bottom: 1px solid var(--line); }
+  .families td { display: block; padding: 0; border: 0; }
+  .families td code { white-space: normal; }
+}
 code, pre { font: .88em/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
 pre { background: var(--page); border-radius: .4rem; padding: .7rem .9rem; overflow-x: auto; }
 """
@@ -281,7 +287,7 @@ $state
 </div>
 $merged
 <details$opened><summary>First steps</summary>$first_steps</details>
-<details><summary>What is collected</summary>$families</details>
+<details class="families"><summary>What is collected</summary>$families</details>
 <footer>genai-exporter $version on Python $python</footer>
 </main>
 </body>

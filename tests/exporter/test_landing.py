@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
 from genai_exporter.collectors.exporter import Outcome, Totals
+from genai_exporter.collectors.frame import Collected
 from genai_exporter.landing import Page, render
-from genai_metrics.catalog import BLOCK_KINDS, EXPORTER_METRICS
+from genai_metrics.catalog import BLOCK_KINDS, EXPORTER_METRICS, GPU_METRICS
 
 FILES = {"live": 3, "dead": 0, "folded": 12, "rejected": 0, "partial": 0}
 
@@ -17,12 +19,19 @@ def totals(
     files: Mapping[str, int],
     processes: Mapping[str, int],
     merged: Mapping[tuple[str, str], int] | None = None,
+    started: Mapping[str, float] | None = None,
 ) -> Totals:
-    """What a good scrape found; when processes began to record is not on the page."""
-    return Totals(series, files, processes, {}, merged or {})
+    """What a good scrape found."""
+    return Totals(series, files, processes, started or {}, merged or {})
 
 
-BUSY = Outcome(0.0, 0.0214, totals(12345, FILES, {"chat": 2, "rag": 1}), None)
+BUSY = Outcome(
+    30_000.0,
+    0.0214,
+    totals(12345, FILES, {"chat": 2, "rag": 1}, started={"chat": 1199.0, "rag": 29_905.0}),
+    None,
+    (Collected("gpu", 0.002, None, {}),),
+)
 
 
 class Checker(HTMLParser):
@@ -54,9 +63,10 @@ class Checker(HTMLParser):
             self.words += data.split()
 
 
-def read(outcome: Outcome | None, **changes: str) -> tuple[str, Checker]:
+def read(outcome: Outcome | None, **changes: str | bool) -> tuple[str, Checker]:
     """Render a page; return its text and what the checker found."""
-    values = {"directory": "/run/m", "address": "h:9840", "version": "1.2.3", "python": "3.11.7", **changes}
+    values: dict[str, Any] = {"directory": "/run/m", "address": "h:9840", "version": "1.2.3", "python": "3.11.7"}
+    values |= changes
     checker = Checker()
     checker.feed(render(Page(outcome=outcome, age=4.0, **values)))
     assert checker.open == []
@@ -74,7 +84,8 @@ class TestRender:
             "2 services",
             "3 living processes",
             "21 ms last scrape, 4 s ago",
-            "chat 2 rag 1",
+            "chat 2 8 h rag 1 95 s",
+            "applications what applications recorded works 21 ms gpu NVIDIA GPUs works 2 ms",
             "folded into the archive 12",
             "genai-exporter 1.2.3 on Python 3.11.7",
             "from /run/m",
@@ -84,8 +95,26 @@ class TestRender:
     def test_lists_every_metric_of_the_catalogue(self) -> None:
         """Nothing that may appear in a scrape is missing from the page."""
         text, _ = read(BUSY)
-        specs = [*(metric for kind in BLOCK_KINDS for metric in kind.metrics), *EXPORTER_METRICS]
+        specs = [*(metric for kind in BLOCK_KINDS for metric in kind.metrics), *GPU_METRICS, *EXPORTER_METRICS]
         assert [spec.name for spec in specs if spec.name not in text] == []
+
+    def test_a_collector_that_failed(self) -> None:
+        """The others work, the reason is there, escaped, and the scrape took as long as the slowest of them."""
+        slow = Outcome(0.0, 0.01, totals(1, FILES, {"chat": 1}), None, (Collected("odd", 5.0, "no <answer>", {}),))
+        text, _ = read(slow)
+        assert "applications what applications recorded works 10 ms" in text
+        assert "odd failed: no <answer> 5.0 s" in text
+        assert "5.0 s last scrape" in text
+
+    def test_a_service_without_a_living_process(self) -> None:
+        """It has no age."""
+        text, _ = read(Outcome(9.0, 0.1, totals(9, FILES, {"chat": 0}, started={}), None))
+        assert "chat 0 none lives" in text
+
+    def test_a_configuration_that_was_not_taken_over(self) -> None:
+        """The page says that an old one is in force, and only then."""
+        assert "The configuration file could not be taken over" in read(BUSY, old_config=True)[0]
+        assert "The configuration file could not be taken over" not in read(BUSY)[0]
 
     def test_links_stay_here_and_nothing_is_loaded(self) -> None:
         """The only links lead to the exporter's own endpoints, relative to the page for use behind a proxy."""
@@ -151,7 +180,7 @@ class TestRender:
         """A service may be called anything."""
         odd = Outcome(0.0, 0.1, totals(1, {"<b>odd</b>": 1}, {"<script>x</script>": 1}), None)
         text, page = read(odd)
-        assert "<script>x</script> 1" in text
+        assert "<script>x</script> 1 none lives" in text
         assert "<b>odd</b> 1" in text
         assert "script" not in page.tags
 

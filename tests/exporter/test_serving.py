@@ -184,7 +184,7 @@ class TestServing:
         assert own["genai_processes", (("service", "chat"),)] == 1
         calls = [value for (name, _), value in applications.items() if name == "genai_llm_calls_total"]
         assert calls == [1.0 if born_at_zero_seconds == "0" else 0.0] * 3
-        assert "<tr><td>chat</td><td>1</td></tr>" in page
+        assert "<tr><td>chat</td><td>1</td><td>" in page
 
     def test_head_over_a_real_socket(self, start: Start, tmp_path: Path) -> None:
         """Headers, no body, and the connection stays usable for the next request."""
