@@ -1,0 +1,62 @@
+"""The service's caches, each worker its own: ``cachetools`` made visible by ``monitored``.
+
+Imports ``genai_metrics`` and cachetools.
+"""
+
+from dataclasses import dataclass
+
+from cachetools import LRUCache, TTLCache
+
+from genai_metrics import monitored, normalize_question
+from rag_service.answers import Asked
+
+RESPONSES, RESPONSE_SECONDS = 4000, 1800.0
+FEW_RESPONSES = 8
+EMBEDDINGS, FEW_EMBEDDINGS = 8000, 60
+DOCUMENT_BYTES, DOCUMENT_SECONDS = 1_000_000, 900.0
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An answer in the cache, and the calls that made it: model, provider, input and output tokens."""
+
+    text: str
+    sources: tuple[str, ...]
+    calls: tuple[tuple[str, str, int, int], ...]
+
+
+class Caches:
+    """Answers by question, embeddings by text, documents by name. One event loop."""
+
+    def __init__(self) -> None:
+        self.documents: TTLCache[str, bytes] = monitored(
+            TTLCache(DOCUMENT_BYTES, DOCUMENT_SECONDS, getsizeof=len), name="documents", sizes_are_bytes=True
+        )
+        self._make_responses(RESPONSES)
+        self._make_embeddings(EMBEDDINGS)
+
+    @staticmethod
+    def key(asked: Asked) -> tuple[str, str]:
+        """Key of a question: one for texts that differ in typing only."""
+        return asked.mode, normalize_question(asked.question)
+
+    def _make_responses(self, room: int) -> None:
+        self.responses: TTLCache[tuple[str, str], Stored] = monitored(
+            TTLCache(room, RESPONSE_SECONDS), name="responses", answers=True
+        )
+
+    def _make_embeddings(self, room: int) -> None:
+        self.embeddings: LRUCache[str, list[float]] = monitored(LRUCache(room), name="embeddings")
+
+    def limit_responses(self, few: bool) -> None:
+        """Have room for a few answers only, or for the usual number; a change begins with an empty cache."""
+        room = FEW_RESPONSES if few else RESPONSES
+        if self.responses.maxsize != room:
+            self._make_responses(room)
+            self.responses.expire()
+
+    def limit_embeddings(self, few: bool) -> None:
+        """Have room for a few embeddings only, or for the usual number; a change begins with an empty cache."""
+        room = FEW_EMBEDDINGS if few else EMBEDDINGS
+        if self.embeddings.maxsize != room:
+            self._make_embeddings(room)
