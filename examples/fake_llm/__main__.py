@@ -6,7 +6,7 @@ import click
 
 from fake_llm.ledger import Price
 from fake_llm.server import Providers, Settings, application
-from fake_llm.serving import Connections, ListenError, listen, serve
+from fake_llm.serving import ListenError, OpenConnections, listen, serve
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -18,9 +18,9 @@ from fake_llm.serving import Connections, ListenError, listen, serve
 @click.option("--price-notes", is_flag=True, help="Note in the ledger what each answer costs, by genai-prices.")
 def main(address: str, seed: int, speed: float, errors: float, quality: float, price_notes: bool) -> None:
     """Serve OpenAI's and Anthropic's wire formats, made-up answers, faults on request, and an exact ledger."""
-    connections = Connections()
+    connections = OpenConnections()
     settings = Settings(seed, speed, errors, quality, _price() if price_notes else None)
-    providers = Providers(settings, connections.disconnect)
+    providers = Providers(settings, connections)
     try:
         listener = listen(address)
     except ListenError as error:

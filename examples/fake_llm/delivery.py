@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -15,8 +15,15 @@ from fake_llm.ledger import Bill, Usage
 
 _NOTHING = Usage()
 
-Disconnect = Callable[[Scope], None]
-"""Closes the connection that a request came on, at once and without a word."""
+
+class Connections(Protocol):
+    """What an ASGI server does not tell: the connections that requests came on."""
+
+    def is_open(self, scope: Scope) -> bool:
+        """Whether a request's connection is still there, as far as the server has seen."""
+
+    def close(self, scope: Scope) -> None:
+        """Close a request's connection, at once and without a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,8 @@ async def is_gone_within(receive: Receive, seconds: float) -> bool:
             while (await receive())["type"] != "http.disconnect":
                 pass
     except TimeoutError:
+        # The loop runs timers before what it learns of sockets: let it look once more.
+        await asyncio.sleep(0)
         return False
     return True
 
@@ -56,6 +65,7 @@ class Reply:
     """An ASGI response of one piece, after a while."""
 
     bill: Bill
+    connections: Connections
     body: Any
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -65,7 +75,7 @@ class Reply:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it; a client that goes away before is billed for nothing."""
         try:
-            if await is_gone_within(receive, self.seconds):
+            if await is_gone_within(receive, self.seconds) or not self.connections.is_open(scope):
                 return
             data = json.dumps(self.body).encode()
             await send(_start(self.status, "application/json", self.headers, len(data)))
@@ -83,6 +93,7 @@ class Stream:
     """An ASGI response that is sent piece by piece, as server-sent events."""
 
     bill: Bill
+    connections: Connections
     answer: Answer
     events: Iterator[Event]
     headers: Mapping[str, str]
@@ -100,7 +111,9 @@ class Stream:
             await send(_start(200, "text/event-stream; charset=utf-8", self.headers))
             for event in self.events:
                 due = begun + answer.first_seconds + characters * answer.character_seconds
-                if await is_gone_within(receive, due - loop.time()):
+                gone = await is_gone_within(receive, due - loop.time())
+                # Both may come at once; what is sent after the client has gone is not to be billed.
+                if gone or not self.connections.is_open(scope):
                     return
                 await send({"type": "http.response.body", "body": event.data, "more_body": True})
                 characters += event.characters
@@ -116,12 +129,12 @@ class Closed:
     """No response at all: the connection is closed."""
 
     bill: Bill
-    disconnect: Disconnect
+    connections: Connections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Close it."""
         self.bill.failed("closed")
-        self.disconnect(scope)
+        self.connections.close(scope)
         while (await receive())["type"] != "http.disconnect":
             pass
 

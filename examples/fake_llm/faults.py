@@ -55,8 +55,13 @@ class Kind:
 _PROVIDER = Choice(None, PROVIDERS)
 KINDS: Mapping[str, Kind] = {
     "latency": Kind(
-        "Answers take longer: times a factor, and so many seconds more.",
-        {"factor": Number(6.0, 0.0, 1000.0), "add_seconds": Number(0.0, 0.0, 600.0), "provider": _PROVIDER},
+        "Answers take longer: times a factor, and so many seconds more before the first token and for each one.",
+        {
+            "factor": Number(6.0, 0.0, 1000.0),
+            "add_seconds": Number(0.0, 0.0, 600.0),
+            "token_seconds": Number(0.0, 0.0, 600.0),
+            "provider": _PROVIDER,
+        },
     ),
     "error_burst": Kind(
         "A share of the requests is answered with status 500.",

@@ -114,6 +114,10 @@ class Ledger:
             return Bill(account, lambda usage: Decimal(0))
         return Bill(account, lambda usage: price(provider, model, usage))
 
+    def clear(self) -> None:
+        """Begin anew; requests under way are in no account then."""
+        self._accounts.clear()
+
     def as_json(self) -> dict[str, Any]:
         """Return the accounts by ``provider/model``, sorted."""
         noted = self._price is not None

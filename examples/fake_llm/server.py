@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 
 from fake_llm import anthropic_wire, openai_wire
 from fake_llm.answers import Content, compose
-from fake_llm.delivery import Answer, Closed, Disconnect, Reply, Stream
+from fake_llm.delivery import Answer, Closed, Connections, Reply, Stream
 from fake_llm.faults import KINDS, FaultError, Faults
 from fake_llm.fits import EMBEDDING, LONGEST_ANSWER_SECONDS, LONGEST_FIRST_SECONDS, draw_first, pace_of
 from fake_llm.ledger import Bill, Ledger, Price, Usage
@@ -53,9 +53,11 @@ class Settings:
 class Providers:
     """Both providers: what they have seen, billed, and been told to do wrong."""
 
-    def __init__(self, settings: Settings, disconnect: Disconnect, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, settings: Settings, connections: Connections, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._settings = settings
-        self._disconnect = disconnect
+        self._connections = connections
         self._numbers = itertools.count(1)
         self._cache = PromptCache(clock)
         self.ledger = Ledger(settings.price)
@@ -84,7 +86,7 @@ class Providers:
         except _MALFORMED as error:
             return self._error(number, openai_wire, bill, _bad_request(error))
         seconds = self._seconds(EMBEDDING.draw(random, LONGEST_FIRST_SECONDS), openai_wire.PROVIDER)
-        return Reply(bill, answer, headers=_headers(number), usage=Usage(tokens), seconds=seconds)
+        return Reply(bill, self._connections, answer, headers=_headers(number), usage=Usage(tokens), seconds=seconds)
 
     async def _answer(self, request: Request, wire: ModuleType) -> ASGIApp:
         body = await _body(request)
@@ -103,10 +105,11 @@ class Providers:
         answer = self._billable(request, prompt, content, random)
         bill = self.ledger.open(wire.PROVIDER, prompt.model)
         if prompt.streamed:
-            return Stream(bill, answer, wire.stream(number, prompt, content, answer.usage), _headers(number))
+            events = wire.stream(number, prompt, content, answer.usage)
+            return Stream(bill, self._connections, answer, events, _headers(number))
         seconds = answer.first_seconds + answer.character_seconds * len(content.text)
         body = wire.complete(number, prompt, content, answer.usage)
-        return Reply(bill, body, headers=_headers(number), usage=answer.usage, seconds=seconds)
+        return Reply(bill, self._connections, body, headers=_headers(number), usage=answer.usage, seconds=seconds)
 
     def _billable(self, request: Request, prompt: Prompt, content: Content, random: Random) -> Answer:
         """What is billed for an answer, and its pace."""
@@ -125,7 +128,8 @@ class Providers:
             usage=usage_until(len(content.text) + len(content.tool or "")),
             usage_until=usage_until,
             first_seconds=self._seconds(first * shrink, prompt.provider),
-            character_seconds=self._seconds(per_token * shrink / CHARACTERS_PER_TOKEN, prompt.provider, more=False),
+            character_seconds=self._seconds(per_token * shrink, prompt.provider, "token_seconds")
+            / CHARACTERS_PER_TOKEN,
         )
 
     def _refusal(self, number: int, wire: ModuleType, request: Request, body: Any, random: Random) -> ASGIApp | None:
@@ -144,29 +148,29 @@ class Providers:
 
     def _error(self, number: int, wire: ModuleType, bill: Bill, trouble: Trouble) -> ASGIApp:
         if trouble.status == 0:
-            return Closed(bill, self._disconnect)
+            return Closed(bill, self._connections)
         headers = _headers(number)
         if trouble.retry_after is not None:
-            seconds = self._undelayed(trouble.retry_after)
+            seconds = trouble.retry_after
             # At least 1: the libraries take 0 for no answer, and wait as long as they please.
             whole, thousandths = max(1, math.ceil(seconds)), max(1, math.ceil(seconds * 1000))
             headers |= {"retry-after": str(whole), "retry-after-ms": str(thousandths)}
         body = wire.error(number, trouble.status, trouble.message)
-        return Reply(bill, body, trouble.status, headers, seconds=self._undelayed(trouble.seconds))
+        return Reply(bill, self._connections, body, trouble.status, headers, seconds=self._at_speed(trouble.seconds))
 
     def _random(self, number: int) -> Random:
         """Each request's own, so that what one draws changes nothing for another."""
         return Random((self._settings.seed << 40) + number)
 
-    def _undelayed(self, seconds: float) -> float:
+    def _at_speed(self, seconds: float) -> float:
         return seconds / self._settings.speed if self._settings.speed else 0.0
 
-    def _seconds(self, seconds: float, provider: str, *, more: bool = True) -> float:
+    def _seconds(self, seconds: float, provider: str, more: str = "add_seconds") -> float:
         """How long something takes at the server's speed, and with the fault ``latency``."""
         fault = self.faults.active("latency", provider)
-        if fault is not None:
-            seconds = seconds * fault["factor"] + (fault["add_seconds"] if more else 0.0)
-        return self._undelayed(seconds)
+        if fault is None:
+            return self._at_speed(seconds)
+        return self._at_speed(seconds * fault["factor"]) + float(fault[more])
 
 
 def application(providers: Providers) -> Starlette:
@@ -175,6 +179,10 @@ def application(providers: Providers) -> Starlette:
 
     async def ledger(request: Request) -> Response:
         return JSONResponse(providers.ledger.as_json())
+
+    async def clear_ledger(request: Request) -> Response:
+        providers.ledger.clear()
+        return Response(status_code=204)
 
     async def list_faults(request: Request) -> Response:
         return JSONResponse([faults.describe(name) for name in KINDS])
@@ -208,6 +216,7 @@ def application(providers: Providers) -> Starlette:
             Route("/anthropic/v1/messages", providers.message, methods=["POST"]),
             Route("/anthropic/v1/models", list_models),
             Route("/ledger", ledger),
+            Route("/ledger", clear_ledger, methods=["DELETE"]),
             Route("/faults", list_faults),
             Route("/faults", stop_faults, methods=["DELETE"]),
             Route("/faults/{name}", start_fault, methods=["PUT"]),

@@ -11,23 +11,33 @@ import uvicorn
 from starlette.types import ASGIApp, Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-_GRACE_SECONDS = 2
+_GRACE_SECONDS = 1
 
 
 class ListenError(Exception):
     """The address cannot be listened on; the text names it, and says why."""
 
 
-class Connections:
-    """The connections that are open, by the address of the client, so that an application can close one."""
+class OpenConnections:
+    """The connections that are open, by the address of the client, so that an application can ask for one."""
 
     def __init__(self) -> None:
         self._transports: dict[tuple[str, int], asyncio.Transport] = {}
 
-    def disconnect(self, scope: Scope) -> None:
+    def is_open(self, scope: Scope) -> bool:
+        """Whether the connection that a request came on is there, and its client has not said that it goes."""
+        transport = self._transports.get(tuple(scope["client"]))
+        return transport is not None and not transport.is_closing()
+
+    def close(self, scope: Scope) -> None:
         """Close the connection that a request came on; what was not sent yet is lost."""
         transport = self._transports.get(tuple(scope["client"]))
         if transport is not None:
+            transport.abort()
+
+    def close_all(self) -> None:
+        """Close every connection."""
+        for transport in list(self._transports.values()):
             transport.abort()
 
     def protocol(self) -> type[asyncio.Protocol]:
@@ -68,8 +78,8 @@ def listen(address: str) -> socket.socket:
     return listener
 
 
-def serve(app: ASGIApp, connections: Connections, listener: socket.socket, ready: Callable[[], Any]) -> None:
-    """Serve until SIGTERM or SIGINT, then give answers under way two seconds; calls ``ready`` once it answers."""
+def serve(app: ASGIApp, connections: OpenConnections, listener: socket.socket, ready: Callable[[], Any]) -> None:
+    """Serve until SIGTERM or SIGINT, then give answers under way a second; calls ``ready`` once it answers."""
     config = uvicorn.Config(
         app,
         http=connections.protocol(),
@@ -81,23 +91,28 @@ def serve(app: ASGIApp, connections: Connections, listener: socket.socket, ready
         server_header=False,
         proxy_headers=False,
         backlog=1024,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
         timeout_keep_alive=60,  # longer than the SDKs keep a connection, so that none is closed under a request
     )
-    _Server(config, ready).run(sockets=[listener])
+    _Server(config, connections, ready).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
     """A server that ends with status 0 on a signal: uvicorn's own raises the signal once more."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], Any]) -> None:
+    def __init__(self, config: uvicorn.Config, connections: OpenConnections, ready: Callable[[], Any]) -> None:
         super().__init__(config)
+        self._connections = connections
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say so."""
         await super().startup(sockets)
         self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; what takes longer than the grace sees its client gone, and ends like that."""
+        asyncio.get_running_loop().call_later(_GRACE_SECONDS, self._connections.close_all)
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
