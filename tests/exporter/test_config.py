@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from genai_exporter import config
-from genai_exporter.config import Address, Config, UnixAddress
+from genai_exporter.config import Address, CollectorSettings, Config, UnixAddress
 from genai_exporter.directory import Limits
 from genai_metrics.catalog import DEFAULT_LABEL_CAPS
 from genai_metrics.yamlfile import YamlError
@@ -129,6 +129,13 @@ class TestRead:
         assert read.metrics_dir_shared == "group"
         assert read.metrics_dir_limits == Limits(files=50, total_bytes=1_000_000)
 
+    def test_collectors(self, tmp_path: Path) -> None:
+        """Switches and limits; options switch over what the file says, and leave the limits alone."""
+        read = config.read(write(tmp_path, "collectors:\n  gpu: {enabled: false, timeout_seconds: 2}\n"))
+        assert read.collectors["gpu"] == CollectorSettings(enabled=False, timeout_seconds=2)
+        assert read.switched({"gpu": True}).collectors["gpu"] == CollectorSettings(enabled=True, timeout_seconds=2)
+        assert read.switched({}) == read
+
     def test_an_empty_file_means_the_defaults(self, tmp_path: Path) -> None:
         """No key at all is no error."""
         assert config.read(write(tmp_path, "")) == Config()
@@ -158,6 +165,9 @@ class TestRead:
             ("metrics_dir_shared: world\n", 1, "metrics_dir_shared: 'world' is unknown; write group, or leave it out"),
             ("metrics_dir_limits:\n  file: 1\n", 2, "unknown key 'file' in metrics_dir_limits; did you mean 'files'?"),
             ("metrics_dir_limits:\n  files: 0\n", 2, "metrics_dir_limits.files must be at least 1, not 0"),
+            ("collectors:\n  gpus: {}\n", 2, "unknown key 'gpus' in collectors; did you mean 'gpu'?"),
+            ("collectors:\n  gpu: false\n", 2, "collectors.gpu must be a mapping"),
+            ("collectors:\n  gpu:\n    timeout_seconds: 0\n", 3, "collectors.gpu.timeout_seconds must be at least 0.1"),
             (
                 "metrics_dir_limits:\n  file_bytes: 99999999\n",
                 2,
