@@ -19,7 +19,7 @@ _PATIENCE_SECONDS = 60
 def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal():
-        raise click.BadParameter(f"{text!r} is no HOST:PORT, such as 127.0.0.1:8080", param_hint="--listen")
+        raise click.BadParameter(f"{text!r} is no HOST:PORT, such as 127.0.0.1:8200", param_hint="--listen")
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
@@ -36,9 +36,9 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option("--listen", default="127.0.0.1:8081", metavar="HOST:PORT", help="Where to serve; port 0 for a free one.")
+@click.option("--listen", default="127.0.0.1:8200", metavar="HOST:PORT", help="Where to serve; port 0 for a free one.")
 @click.option("--workers", type=click.IntRange(1), default=2, help="Worker processes; one that dies is replaced.")
-@click.option("--llm-url", required=True, metavar="URL", help="Where fake_llm answers, such as http://127.0.0.1:8082.")
+@click.option("--llm-url", required=True, metavar="URL", help="Where fake_llm answers, such as http://127.0.0.1:8100.")
 @click.option(
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -89,6 +89,7 @@ class Control:
             "description": fault.description,
             "alert": "/".join(fault.alerts) or None,
             "how_long_until_it_shows": fault.shows_after_seconds,
+            "needs_seconds": fault.needs_seconds,
             "active_until": until,
             "place": fault.place,
         }

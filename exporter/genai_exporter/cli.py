@@ -34,6 +34,7 @@ try:
     import click
 
     from genai_exporter import server
+    from genai_exporter.demo import demo
     from genai_exporter.security import Security
     from genai_exporter.web import create_app
 except ModuleNotFoundError as missing:
@@ -349,6 +350,9 @@ def gpu_capture() -> None:
         raise click.ClickException(
             "nvidia-ml-py is not installed; GPUs need: pip install 'genai-exporter[gpu]'"
         ) from None
+
+
+main.add_command(demo)
 
 
 def _usage_error(message: str) -> NoReturn:

@@ -1,0 +1,226 @@
+"""``genai-exporter demo``: lists, starts and stops the faults of the demo. Talks HTTP to its service.
+
+Imports click and the standard library, so that it works wherever the exporter does.
+"""
+
+import fcntl
+import http.client
+import json
+import math
+import os
+import re
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import click
+
+RUN_FILE = Path(".run") / "demo.json"
+"""Written by ``make up``: ``{"url": address of the service, "metrics_dir": directory of the exporter}``."""
+
+DEFAULT_URL = "http://127.0.0.1:8200"
+"""Where the demo's service is published by Docker Compose, and where a native run puts it if the port is free."""
+
+EXPORTER_FAULT = "exporter_down"
+_LOCK_FILE = "exporter.lock"
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_LONGEST_SECONDS = 86_400.0
+# A proxy from the environment must not stand in between: the demo is on this machine.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class DemoError(Exception):
+    """The demo cannot be asked, or refuses; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A demo that runs: the address of its service, and the exporter's directory where that is on this machine."""
+
+    url: str
+    metrics_dir: Path | None = None
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Return all faults, as the service tells them; raises ``DemoError``."""
+        listed: list[dict[str, Any]] = self._ask("GET", "/faults")
+        return listed
+
+    def start(self, name: str, seconds: float) -> dict[str, Any]:
+        """Switch a fault on for some time; returns how it stands. Raises ``DemoError``."""
+        started: dict[str, Any] = self._ask("POST", "/faults", {"name": name, "for_seconds": seconds})
+        return started
+
+    def stop(self, name: str) -> None:
+        """Switch a fault off, if it is on; raises ``DemoError``."""
+        self._ask("DELETE", f"/faults/{quote(name, safe='')}")
+
+    def exporter(self) -> int:
+        """Return the process number of the exporter that runs natively; raises ``DemoError`` where none does."""
+        if self.metrics_dir is None:
+            raise DemoError("the exporter does not run natively here; in containers: docker compose pause exporter")
+        path = self.metrics_dir / _LOCK_FILE
+        try:
+            with path.open() as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return int(lock.read())
+        except (OSError, ValueError) as error:
+            raise DemoError(f"{path} does not tell the exporter's process: {error}") from None
+        raise DemoError(f"no exporter runs over {self.metrics_dir}; start the demo with `make up`")
+
+    def _ask(self, method: str, path: str, body: object = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}{path}", data, {"Content-Type": "application/json"}, method=method)
+        try:
+            with _OPENER.open(request, timeout=15) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            raise DemoError(_reason(error)) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise DemoError(
+                f"no demo answers at {self.url} ({getattr(error, 'reason', error)}); start one with `make up`, or say "
+                "where its service is with --url"
+            ) from None
+
+
+def find(url: str | None, folder: Path) -> Demo:
+    """Return the demo at ``url``, else that of the run file in ``folder`` or above it, else that at the usual address.
+
+    Raises ``DemoError`` for an address or a run file that cannot be understood.
+    """
+    if url is not None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise DemoError(f"--url {url!r} is no address; give one such as {DEFAULT_URL}")
+        return Demo(url.rstrip("/"))
+    for place in (folder, *folder.parents):
+        path = place / RUN_FILE
+        if path.is_file():
+            try:
+                told = json.loads(path.read_bytes())
+                return Demo(str(told["url"]).rstrip("/"), Path(told["metrics_dir"]))
+            except (OSError, ValueError, LookupError, TypeError) as error:
+                raise DemoError(f"{path} cannot be read: {error!r}; run `make up` again, or give --url") from None
+    return Demo(DEFAULT_URL)
+
+
+def duration(text: str) -> float:
+    """Read a time such as 30s, 5m or 1h in seconds; raises ``ValueError`` that says what to write instead."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)", text.strip())
+    seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
+    if not 0.0 < seconds <= _LONGEST_SECONDS:
+        raise ValueError(f"{text!r} is not a time from 1s to 24h, such as 90s, 5m or 1h")
+    return seconds
+
+
+def table(faults: Sequence[dict[str, Any]], now: float) -> str:
+    """Return the faults as a table in plain text."""
+    rows = [("fault", "alert", "shows after", "on for", "what happens")]
+    for fault in faults:
+        left = (fault["active_until"] or now) - now
+        alert = fault["alert"] or "none"
+        shows = _span(fault["how_long_until_it_shows"]) if fault["alert"] else "-"
+        rows.append((fault["name"], alert.split("/")[0], shows, _span(left) if left > 0 else "-", fault["description"]))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    lines = ("  ".join([*map(str.ljust, row, widths), row[-1]]) for row in rows)
+    return "\n".join(lines)
+
+
+@click.group()
+@click.option("--url", metavar="URL", help=f"Address of the demo's service (default: of `make up`, or {DEFAULT_URL}).")
+@click.pass_context
+def demo(context: click.Context, url: str | None) -> None:
+    """Provoke faults in the demo that `make up` starts, and see the alerts they raise."""
+    with _told():
+        context.obj = find(url, Path.cwd())
+
+
+@demo.command("faults")
+@click.pass_obj
+def list_faults(running: Demo) -> None:
+    """List all faults, the alert that each raises, and which are on."""
+    with _told():
+        click.echo(table(running.faults(), time.time()))
+
+
+@demo.command("fault")
+@click.argument("name")
+@click.option("--for", "for_", metavar="TIME", default="5m", show_default=True, help="How long: 90s, 5m, 1h.")
+@click.option("--stop", is_flag=True, help="End the fault now.")
+@click.pass_obj
+def provoke(running: Demo, name: str, for_: str, stop: bool) -> None:
+    """Provoke the fault NAME for some time; `demo faults` lists them."""
+    try:
+        seconds = duration(for_)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--for") from None
+    with _told():
+        if name == EXPORTER_FAULT:
+            _halt_exporter(running.exporter(), seconds, stop)
+        elif stop:
+            running.stop(name)
+            click.echo(f"{name} is off.")
+        else:
+            started = running.start(name, seconds)
+            click.echo(f"{name}: {started['description']}")
+            click.echo(_prospect(started, seconds))
+
+
+def _halt_exporter(pid: int, seconds: float, stop: bool) -> None:
+    """Halt the exporter's process for some time, and let it go on whatever ends the wait."""
+    if not stop:
+        click.echo(f"{EXPORTER_FAULT}: the exporter (process {pid}) is halted for {_span(seconds)}. Ctrl-C ends it.")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            time.sleep(seconds)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    else:
+        os.kill(pid, signal.SIGCONT)
+    click.echo("The exporter goes on. Nothing is lost: applications have recorded meanwhile.")
+
+
+def _prospect(started: dict[str, Any], seconds: float) -> str:
+    """Return what will come of a fault."""
+    if not started["alert"]:
+        return "No alert is meant to come of it."
+    shows = float(started["how_long_until_it_shows"])
+    names = started["alert"].replace("/", " and ")
+    told = f"{names} should fire after about {_span(shows)} at the demo's own load"
+    needed = float(started["needs_seconds"])
+    return f"{told}, if the fault lasts: give --for {_span(needed)} or more." if needed > seconds else f"{told}."
+
+
+def _span(seconds: float) -> str:
+    """Return a time as it is given to ``--for``, in whole minutes above two."""
+    return f"{math.ceil(seconds / 60)}m" if seconds > 120 else f"{max(1, round(seconds))}s"
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    """Return why the service refused, in its own words where it has any."""
+    body = error.read()
+    try:
+        return str(json.loads(body)["error"])
+    except (ValueError, LookupError, TypeError):
+        return f"{error.url} answers {error.code} {error.reason}"
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell of a ``DemoError`` as the command does, with exit code 1."""
+    try:
+        yield
+    except DemoError as error:
+        raise click.ClickException(str(error)) from None
+    except ProcessLookupError:
+        raise click.ClickException("the exporter has ended meanwhile") from None
