@@ -154,5 +154,5 @@ async def _not_found(request: Request, error: Exception) -> Response:
 
 async def _method_not_allowed(request: Request, error: Exception) -> Response:
     headers = error.headers if isinstance(error, HTTPException) else None
-    allowed = "GET and HEAD" if headers is None else headers.get("Allow", "GET, HEAD")
-    return PlainTextResponse(f"Only {allowed} are answered\n", 405, headers)
+    allowed = sorted(method.strip() for method in (headers or {}).get("Allow", "GET, HEAD").split(","))
+    return PlainTextResponse(f"Only {' and '.join(allowed)} are answered\n", 405, headers)

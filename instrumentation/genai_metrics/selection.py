@@ -48,8 +48,8 @@ def selected(chunks: Iterable[bytes], names: Collection[str]) -> Iterator[bytes]
                     whole = not wanted.isdisjoint((name, base, base + b"_total"))
                     some = whole or any(other.startswith(base) for other in wanted)
                 head.append(line)
-        if kept:
-            yield b"\n".join((*kept, b""))
+        # Of each chunk one, an empty one too: whoever serves an event loop gives way after each.
+        yield b"\n".join((*kept, b"")) if kept else b""
 
 
 def _family(line: bytes) -> bytes:

@@ -9,6 +9,7 @@ import types
 import zlib
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, MutableMapping
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry, Metric
@@ -23,6 +24,7 @@ from genai_metrics.catalog import EXEMPLAR_KINDS, BlockKind, MetricSpec
 from genai_metrics.exemplars import OfBlock, unpacked
 from genai_metrics.exposition import Row, label_text, own_blocks, own_exemplar_blocks, render, shown_elsewhere
 from genai_metrics.negotiation import OPENMETRICS_TYPE, TEXT_TYPE, accepts_gzip, allows_utf8, prefers_openmetrics
+from genai_metrics.selection import PARAMETER, is_selected, selected
 
 logger = logging.getLogger("genai_metrics")
 
@@ -33,6 +35,7 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 Encoder = Callable[[Any], bytes]
+Names = frozenset[str] | None
 
 _READ_AT_ONCE = 256
 _UNPACKED_AT_ONCE = 16
@@ -50,7 +53,8 @@ def asgi_app(
 
     Answers GET and HEAD (405 to other methods, 404 elsewhere), in the text format or OpenMetrics as the client prefers,
     gzip-compressed if it accepts that. ``born_at_zero_seconds``: how long a new series is shown as 0 first; set it to
-    more than your scrape interval. A failing collector of ``registry`` is logged and ends that part alone.
+    more than your scrape interval. A failing collector of ``registry`` is logged and ends that part alone. The query
+    ``name[]=NAME``, once or more, asks for some families or samples alone.
 
     With a metrics directory the exporter serves the application's metrics, and only the rest of ``registry`` is shown.
     """
@@ -69,7 +73,12 @@ def asgi_app(
                 headers[name] += value.decode("latin-1") + ","
         mount = scope.get("root_path", "")
         status, head, chunks = endpoint.respond(
-            scope["method"], scope["path"].removeprefix(mount), path, bool(mount), headers
+            scope["method"],
+            scope["path"].removeprefix(mount),
+            path,
+            bool(mount),
+            headers,
+            _names(scope.get("query_string", b"").decode("latin-1")),
         )
         await send(
             {
@@ -104,7 +113,12 @@ def wsgi_app(
         }
         mounted = bool(environ.get("SCRIPT_NAME"))
         status, head, chunks = endpoint.respond(
-            environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""), path, mounted, headers
+            environ["REQUEST_METHOD"],
+            environ.get("PATH_INFO", ""),
+            path,
+            mounted,
+            headers,
+            _names(environ.get("QUERY_STRING", "")),
         )
         start_response(f"{status} {_REASONS[status]}", head)
         return (chunk for chunk in chunks if chunk)
@@ -122,9 +136,11 @@ class _Endpoint:
         self._registry = registry
         self._births = Births(born_at_zero_seconds)
         self._labels: dict[Block, str] = {}
+        # First seen by somebody who asked for some metrics alone: their metrics are born each in its own time.
+        self._in_parts: set[Block] = set()
 
     def respond(
-        self, method: str, path: str, own_path: str, mounted: bool, headers: dict[str, str]
+        self, method: str, path: str, own_path: str, mounted: bool, headers: dict[str, str], names: Names
     ) -> tuple[int, list[tuple[str, str]], Iterator[bytes]]:
         if path != own_path and not (mounted and path in ("", "/")):
             return 404, [_PLAIN], iter(() if method == "HEAD" else (b"Not found\n",))
@@ -138,19 +154,20 @@ class _Endpoint:
             head.append(("Content-Encoding", "gzip"))
         if method == "HEAD":
             return 200, head, iter(())
-        chunks = self._exposition(encode, openmetrics=openmetrics)
+        chunks = self._exposition(encode, names, openmetrics=openmetrics)
         return 200, head, _gzip(chunks) if zipped else chunks
 
-    def _exposition(self, encode: Encoder, *, openmetrics: bool) -> Iterator[bytes]:
+    def _exposition(self, encode: Encoder, names: Names, *, openmetrics: bool) -> Iterator[bytes]:
         rows: dict[BlockKind, list[Row]] = {}
         exemplars: dict[MetricSpec, dict[str, OfBlock]] = {}
         recorder = runtime.existing_recorder()
         if recorder is not None:
             read = 0
             for kind, blocks in own_blocks(recorder).items():
+                metrics = [i for i, metric in enumerate(kind.metrics) if names is None or is_selected(metric, names)]
                 of_kind = rows[kind] = []
-                for block in blocks:
-                    of_kind.append(self._row(recorder.service, block))
+                for block in blocks if metrics else ():
+                    of_kind.append((self._label_text(recorder.service, block), self._values(block, metrics)))
                     read += 1
                     if read % _READ_AT_ONCE == 0:
                         yield b""
@@ -160,8 +177,8 @@ class _Endpoint:
                     exemplars.setdefault(kind.metrics[0], {})[labels] = unpacked(kind, block.read())
                     if read % _UNPACKED_AT_ONCE == 0:
                         yield b""
-        yield from render(rows, openmetrics=openmetrics, exemplars=exemplars)
-        yield from self._others(encode)
+        chunks = chain(render(rows, openmetrics=openmetrics, exemplars=exemplars), self._others(encode))
+        yield from chunks if names is None else selected(chunks, names)
         if openmetrics:
             yield b"# EOF\n"
 
@@ -171,11 +188,19 @@ class _Endpoint:
             labels = self._labels[block] = label_text(service, block.kind.labels, block.key)
         return labels
 
-    def _row(self, service: str, block: Block) -> Row:
-        labels = self._label_text(service, block)
-        if block.kind.merge != "sum" or self._births.may_show(block):
-            return labels, block.read()
-        return labels, [0.0] * block.kind.slots
+    def _values(self, block: Block, metrics: list[int]) -> list[float]:
+        """Return the values of a block as they may be shown, when the metrics of these indices are."""
+        if block.kind.merge != "sum":
+            return block.read()
+        whole = len(metrics) == len(block.kind.metrics) or self._births.has_begun(block)
+        if whole and block not in self._in_parts:
+            return block.read() if self._births.may_show(block) else [0.0] * block.kind.slots
+        self._in_parts.add(block)
+        values = block.read()
+        for i, (metric, offset) in enumerate(block.kind.layout()):
+            if i not in metrics or not self._births.may_show((block, i)):
+                values[offset : offset + metric.slots] = [0.0] * metric.slots
+        return values
 
     def _others(self, encode: Encoder) -> Iterator[bytes]:
         """Yield the rest of the registry, a family a chunk."""
@@ -210,6 +235,16 @@ class _OneFamily:
 
     def collect(self) -> Iterable[Metric]:
         return (self._family,)
+
+
+def _names(query: str) -> Names:
+    """Return the names that a query asks for, ``None`` when it asks for all."""
+    if PARAMETER not in query and "%5b" not in query.lower():
+        return None
+    from urllib.parse import parse_qs  # for the few who ask
+
+    names = parse_qs(query, keep_blank_values=True).get(PARAMETER)
+    return None if names is None else frozenset(names)
 
 
 def _openmetrics(accept: str) -> tuple[str, Encoder]:

@@ -292,6 +292,48 @@ class TestBornAtZero:
         assert scrape(app) == before
 
 
+class TestSomeMetrics:
+    """``name[]``."""
+
+    def test_own_metrics_and_the_registrys(self, metrics: "Metrics", served: str) -> None:
+        """Families and samples by name, in either format; unknown names are an empty answer."""
+        Counter("app_logins", "Logins.", registry=metrics.registry).inc(3)
+        track_llm_call(model="gpt-4", duration=1.0)
+        query = "name[]=genai_llm_calls_total&name%5B%5D=app_logins_total&name[]=genai_llm_call_duration_seconds_count"
+        _, _, body = ask(f"{served}/metrics?{query}")
+        found = {sample.name for family in parse_text(body.decode()) for sample in family.samples}
+        assert found == {"genai_llm_calls_total", "app_logins_total", "genai_llm_call_duration_seconds_count"}
+        _, headers, body = ask(f"{served}/metrics?{query}", accept=PROMETHEUS_3, accept_encoding="gzip")
+        assert headers["content-encoding"] == "gzip"
+        assert gzip.decompress(body).endswith(b"# EOF\n")
+        assert ask(f"{served}/metrics?name[]=unknown")[2] == b""
+        assert ask(f"{served}/metrics?name[]=")[2] == b""
+        assert ask(f"{served}/metrics?other=1%5B")[2] == ask(f"{served}/metrics")[2]
+
+    def test_only_what_is_shown_grows_up(self, metrics: "Metrics", clock: list[float]) -> None:
+        """Metrics that only filters left out are born at zero when they are first shown."""
+        endpoint = webapps._Endpoint(metrics.registry, 20.0)
+        endpoint._births = Births(20.0, lambda: clock[0])
+
+        def scrape(*names: str) -> tuple[float, float]:
+            asked = frozenset(names) if names else None
+            body = b"".join(endpoint.respond("GET", "/", "/", False, {"accept": "", "accept-encoding": ""}, asked)[2])
+            return value(body), value(body, "genai_llm_input_tokens_total{")
+
+        track_llm_call(model="gpt-4", input_tokens=7)
+        assert scrape("genai_llm_calls_total") == (0, 0)
+        clock[0] += 20
+        assert scrape("genai_llm_calls_total") == (1, 0)
+        assert scrape() == (1, 0)
+        clock[0] += 20
+        assert scrape() == (1, 7)
+        track_llm_call(model="other", input_tokens=7)
+        assert scrape() == (1, 7)
+        clock[0] += 20
+        assert scrape("genai_llm_input_tokens_total") == (0, 14)
+        assert scrape() == (2, 14)
+
+
 class TestInApplications:
     """Mounted in frameworks, and beside other tasks."""
 
