@@ -242,6 +242,20 @@ class TestStreams:
         assert tokens()[:2] == [1, 1]
         assert sample("genai_llm_calls_in_flight") == 0
 
+    def test_an_async_stream_left_early(self) -> None:
+        """Alike."""
+
+        async def leave() -> None:
+            stream = self.model().astream("hi", config())
+            assert (await anext(stream)).content == "aaaa"
+            assert sample("genai_llm_calls_in_flight") == 1
+            await stream.aclose()  # type: ignore[attr-defined]  # a generator
+
+        asyncio.run(leave())
+        assert sample(CALLS, outcome="success") == sample(CALLS) == 1
+        assert tokens()[:2] == [1, 1]
+        assert sample("genai_llm_calls_in_flight") == 0
+
     def test_completion_models_stream_too(self) -> None:
         """Character by character."""
 

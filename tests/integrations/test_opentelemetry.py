@@ -1,8 +1,11 @@
 """The span processor under the real OpenTelemetry SDK."""
 
+import asyncio
 import os
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +239,41 @@ class TestInstrumentor:
         left.close()
         assert sample(CALLS, model="left", outcome="success") == 1
         assert sample(CALLS) == 6
-        assert sample("genai_recorder_faults_total") == 0
+        assert sample("genai_recorder_faults_total") == sample(FLYING) == 0
+
+    def test_async_tool_call_and_refusal(self, client: openai.OpenAI) -> None:
+        """Alike."""
+
+        async def ask() -> None:
+            async with openai.AsyncOpenAI(base_url=client.base_url, api_key="none", max_retries=0) as other:
+                answer = await other.chat.completions.create(model="tool", messages=HI)
+                assert answer.choices[0].message.tool_calls
+                options: Any = {"stream": True, "stream_options": {"include_usage": True}}
+                stream = await other.chat.completions.create(model="stream", messages=HI, **options)
+                assert [part async for part in stream]
+            async with openai.AsyncOpenAI(base_url="http://127.0.0.1:9/v1", api_key="none", max_retries=0) as nobody:
+                with pytest.raises(openai.APIConnectionError):
+                    await nobody.chat.completions.create(model="refused", messages=HI)
+
+        asyncio.run(ask())
+        assert tokens(model="tool", outcome="success")[:2] == [1000, 50]
+        assert tokens(model="stream", outcome="success")[:2] == [1000, 50]
+        assert sample("genai_llm_errors_total", model="refused", error_type="APIConnectionError") == 1
+        assert sample(CALLS) == 3
+        assert sample(FLYING) == 0
+
+    def test_in_flight(self, client: openai.OpenAI) -> None:
+        """From the instrumentor's start of the span: it says then what it is."""
+        with ThreadPoolExecutor(1) as pool:
+            options = client.with_options(timeout=0.5)
+            asked = pool.submit(options.chat.completions.create, model="slow", messages=HI)
+            deadline = time.monotonic() + 20
+            while sample(FLYING, model="slow") != 1:
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+            with pytest.raises(openai.APITimeoutError):
+                asked.result()
+        assert sample(FLYING) == 0
 
 
 class TestOthers:
@@ -407,6 +444,24 @@ class TestInFlight:
         late.end()
         assert sample(FLYING) == 0
         assert sample(CALLS) == 1
+
+    def test_names_of_opentelemetrys_own_library(self) -> None:
+        """It sets attributes at the end only, and its names follow the conventions; those of others need not."""
+        spans = tracer("opentelemetry.util.genai.handler")
+        with spans.start_as_current_span("invoke_workflow flow") as run:
+            assert sample(WORKFLOWS, mode="flow") == 1
+            with spans.start_as_current_span("chat a model") as call:
+                assert sample(FLYING, mode="flow", model="a model") == sample(FLYING) == 1
+                with spans.start_as_current_span("chat"):
+                    assert sample(FLYING, model="unknown") == sample(FLYING) == 1
+            with spans.start_as_current_span("execute_tool chat"):
+                assert sample(FLYING) == 0
+            call.set_attributes(dotted(CHAT))
+            run.set_attributes({"gen_ai.operation.name": "invoke_workflow", "gen_ai.workflow.name": "flow"})
+        assert sample("genai_workflow_duration_seconds_count", mode="flow") == 1
+        with tracer("mine").start_as_current_span("chat room"):
+            assert sample(FLYING) == 0
+        assert sample(FLYING) == sample(WORKFLOWS) == sample("genai_recorder_faults_total") == 0
 
     def test_spans_that_never_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Do not fly for ever."""

@@ -32,6 +32,7 @@ from genai_metrics.integrations.otel_spans import (
     Attributes,
     Key,
     OpenSpan,
+    at_start,
     documents_in,
     error_type_of,
     is_of,
@@ -126,7 +127,7 @@ class GenAISpanProcessor(SpanProcessor):
             ended_span.reset(token)
 
     def _begin(self, span: Span) -> None:
-        attributes: Attributes = span.attributes or {}
+        attributes = at_start(span)
         operation = operation_of(attributes)
         around = None if span.parent is None else self._open.get(key_of(span.parent))
         outer = current.get() if around is None else around.context

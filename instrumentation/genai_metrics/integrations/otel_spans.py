@@ -20,6 +20,11 @@ INFERENCE = frozenset({"chat", "generate_content", "text_completion", "embedding
 RUNS = frozenset({"invoke_workflow", "invoke_agent"})
 # What LLM spans were called before operations had names.
 _OLD_OPERATIONS = {"chat": "chat", "completion": "text_completion", "embedding": "embeddings"}
+_NAMED_AFTER = dict.fromkeys(INFERENCE, "gen_ai.request.model") | {
+    "invoke_agent": "gen_ai.agent.name",
+    "invoke_workflow": "gen_ai.workflow.name",
+}
+_NAMING_SCOPES = frozenset({"opentelemetry.util.genai.handler"})
 
 Key = tuple[int, int]
 """Of a span: its trace's and its own number."""
@@ -71,6 +76,21 @@ def key_of(context: Any) -> Key:
 def is_of(span: ReadableSpan, scopes: Collection[str]) -> bool:
     """Whether a span was made by one of these instrumentation scopes."""
     return span.instrumentation_scope is not None and span.instrumentation_scope.name in scopes
+
+
+def at_start(span: ReadableSpan) -> Attributes:
+    """Return what is known of a span when it starts: its attributes, else what its name says.
+
+    OpenTelemetry's own library for instrumentors sets attributes at the end only, and names spans as the conventions
+    ask for: the operation, then the model, or what else it is done with. Names of other libraries say nothing.
+    """
+    if span.attributes or not is_of(span, _NAMING_SCOPES):
+        return span.attributes or {}
+    operation, _, rest = span.name.partition(" ")
+    given = {"gen_ai.operation.name": operation}
+    if rest and operation in _NAMED_AFTER:
+        given[_NAMED_AFTER[operation]] = rest
+    return given
 
 
 def model_of(attributes: Attributes) -> Any:
