@@ -3,6 +3,7 @@
 One module a category, each with ``CASES``.
 """
 
+import json
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -60,8 +61,22 @@ def series(metric: MetricSpec, suffix: str = "", **labels: str) -> str:
     if unknown:
         raise ValueError(f"{metric.name} has no label {', '.join(sorted(unknown))}; it has {', '.join(known)}")
     values = {"job": "genai-exporter", "instance": "a", "service": "chat", **known, **labels}
-    inside = ",".join(f'{name}="{value}"' for name, value in values.items())
+    inside = ",".join(f"{name}={json.dumps(value)}" for name, value in values.items())
     return f"{metric.name}{suffix}{{{inside}}}"
+
+
+def histogram(metric: MetricSpec, at_most: dict[str, float], values: str = "0+Nx80", **labels: str) -> dict[str, str]:
+    """Return the buckets and the count of a histogram.
+
+    ``at_most``: for some bounds in ascending order (a number that `le` has), how many observations of each step are not
+    larger; the last one is all of them. ``values`` has ``N`` where that number belongs.
+    """
+    found = {
+        series(metric, "_bucket", le=bound, **labels): values.replace("N", str(number))
+        for bound, number in at_most.items()
+    }
+    total = values.replace("N", str([*at_most.values()][-1]))
+    return found | {series(metric, "_bucket", **labels): total, series(metric, "_count", **labels): total}
 
 
 _USUAL = {"mode": "1", "provider": "p", "model": "m", "operation": "chat", "outcome": "success", "cache": "none"}
