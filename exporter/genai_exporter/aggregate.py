@@ -1,7 +1,7 @@
 """The metrics directory as the exporter sees it: living files, dead files and the archive, summed at each scrape.
 
-Imports genai_metrics and the parts beside it: ``directory`` (safe access), ``blockreader`` (one file), ``totals`` (the
-sums), ``archive`` (ended processes), ``shown`` (what Prometheus has seen).
+Imports genai_metrics and the parts beside it: ``directory`` (safe access), ``files`` (processes that write), ``totals``
+(the sums), ``archive`` (ended processes), ``shown`` and ``showing`` (what Prometheus has seen).
 """
 
 import fcntl
@@ -17,11 +17,12 @@ from genai_exporter.archive import ARCHIVE_NAME, Archive
 from genai_exporter.blockreader import KINDS_BY_LAYOUT, BlockFileReader
 from genai_exporter.config import Config
 from genai_exporter.directory import DirectoryError, Limits, MetricsDirectory
+from genai_exporter.files import BlockFiles
 from genai_exporter.showing import Showing
 from genai_exporter.shown import FOUND, SHOWN, ShownRecord
 from genai_exporter.totals import Total, Totals
 from genai_metrics.births import BORN_AT_ZERO_SECONDS, Births
-from genai_metrics.blockfile import TEMPORARY_PREFIX, BlockFileError
+from genai_metrics.blockfile import TEMPORARY_PREFIX
 from genai_metrics.catalog import DEFAULT_LABEL_CAPS, BlockKind
 from genai_metrics.exposition import Exemplars, Row, render, sample_count
 from genai_metrics.ownership import UnsafeDirectoryError
@@ -31,7 +32,6 @@ logger = logging.getLogger("genai_exporter")
 
 LOCK_NAME = "exporter.lock"
 _LEFTOVER_SECONDS = 60.0
-_MOST_LOGGED_AT_ONCE = 20
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Applications:
     ) -> None:
         self._path = metrics_dir
         self._directory = MetricsDirectory(metrics_dir, shared)
-        self._limits = limits or Limits()
+        self._files = BlockFiles(self._directory, limits or Limits())
         self._births = Births(born_at_zero_seconds, clock)
         self._caps = {**DEFAULT_LABEL_CAPS, **(label_caps or {})}
         self._totals = Totals(self._caps)
@@ -88,9 +88,6 @@ class Applications:
         self._archive = Archive(self._directory)
         self._record = ShownRecord(self._directory)
         self._showing = Showing(self._record, self._births)
-        self._readers: dict[str, BlockFileReader] = {}
-        self._rejected: dict[str, str] = {}  # the one tried longest ago comes first
-        self._waiting = 0
         self._catching_up = False
         self._fold_failure = ""
         self._round = 0
@@ -147,7 +144,7 @@ class Applications:
         """
         self._take_over_config()
         readers = self._read_files()
-        sound = [reader for reader in readers if reader.name not in self._rejected]
+        sound = [reader for reader in readers if self._files.is_sound(reader)]
         self._fold([reader for reader in sound if not reader.alive and not reader.unknown])
         self._sum([reader for reader in readers if reader.name not in self._archive.folded_names])
         self._take_new()
@@ -156,9 +153,9 @@ class Applications:
             series=sample_count(rows),
             files={
                 "live": sum(reader.alive for reader in sound),
-                "dead": sum(not reader.alive and reader.name in self._readers for reader in sound),
+                "dead": sum(not reader.alive and self._files.holds(reader) for reader in sound),
                 "folded": self._archive.folded_count,
-                "rejected": len(self._rejected) + self._waiting,
+                "rejected": self._files.rejected,
                 "partial": sum(reader.unknown > 0 for reader in sound),
             },
             processes=self._processes(sound),
@@ -208,7 +205,7 @@ class Applications:
             # Never run here, or the record is lost: what is found may have been shown. Taking it for new would fake
             # a counter reset; taking it for shown only loses increments from before this start.
             self._read_files()
-            self._catching_up = self._waiting > 0
+            self._catching_up = self._files.waiting > 0
         found = self._totals.take_new()
         if self._record.complete:
             self._record.append(FOUND, found)
@@ -223,7 +220,7 @@ class Applications:
         if config is not None:
             self._births.seconds = config.born_at_zero_seconds
             self._caps.update(config.label_caps)
-            self._limits = config.metrics_dir_limits
+            self._files.limits = config.metrics_dir_limits
 
     def _take_new(self) -> None:
         """Record what this scrape has found for the first time."""
@@ -234,7 +231,7 @@ class Applications:
             self._record.append(SHOWN, found)
             for total in found:
                 total.shown = True
-            self._catching_up = self._waiting > 0
+            self._catching_up = self._files.waiting > 0
 
     def _remove_leftovers(self) -> None:
         """Remove files that a process had begun to make when it was killed."""
@@ -244,55 +241,8 @@ class Applications:
                 self._directory.unlink(name)
 
     def _read_files(self) -> list[BlockFileReader]:
-        """Read every block file but those in the archive; one that is not sound is refused and logged once.
-
-        Returned is what has been read now or earlier: a file that was sound and is not any more keeps its counts.
-        """
         self._directory.check()
-        names = (self._directory.block_files() | set(self._readers)) - self._archive.folded_names
-        self._rejected = {name: why for name, why in self._rejected.items() if name in names}
-        budget = self._limits.total_bytes
-        refused: list[tuple[BlockFileReader, str]] = []
-        for name in self._chosen(names):
-            reader = self._readers.get(name) or BlockFileReader(self._directory, name)
-            try:
-                reader.read(self._totals, self._limits, budget)
-            except FileNotFoundError:
-                continue
-            except (BlockFileError, OSError) as error:
-                # Not known to be alive: its gauges must not be shown as if they were current.
-                reader.alive = False
-                if self._rejected.pop(name, None) != str(error):
-                    refused.append((reader, str(error)))
-                self._rejected[name] = str(error)
-            else:
-                self._rejected.pop(name, None)
-                self._readers[name] = reader
-            budget -= reader.size
-        _log_refused(refused)
-        return [self._readers[name] for name in sorted(names) if name in self._readers]
-
-    def _chosen(self, names: set[str]) -> list[str]:
-        """Return the files to open in this scrape, as many as the limits allow.
-
-        Files that were sound come first and always, or their counters would stand still; then those not tried yet, so
-        that a heap of unsound files cannot keep a sound one out; then refused ones, the one tried longest ago first.
-        Among new ones neither age is better: those of ended processes are folded and make room for the rest.
-        """
-        known = sorted(name for name in names if name in self._readers)
-        new = sorted(names - self._readers.keys() - self._rejected.keys())
-        refused = [name for name in self._rejected if name not in self._readers]
-        room = max(0, self._limits.files - len(known))
-        waiting = max(0, len(new) - room)
-        if waiting and not self._waiting:
-            logger.error(
-                "%s: %d files wait until others are gone: it has more than metrics_dir_limits.files (%d)",
-                self._path,
-                waiting,
-                self._limits.files,
-            )
-        self._waiting = waiting
-        return known + [*new, *refused][:room]
+        return self._files.read(self._totals, self._archive.folded_names)
 
     def _fold(self, dead: list[BlockFileReader]) -> None:
         if not dead:
@@ -306,8 +256,7 @@ class Applications:
             self._fold_failure = str(error)
             return
         self._fold_failure = ""
-        for reader in dead:
-            self._readers.pop(reader.name, None)
+        self._files.forget(dead)
 
     def _sum(self, readers: list[BlockFileReader]) -> None:
         self._round += 1
@@ -333,11 +282,3 @@ class Applications:
 
 def _shows(kind: BlockKind, names: Collection[str]) -> bool:
     return any(is_selected(metric, names) for metric in kind.metrics)
-
-
-def _log_refused(refused: list[tuple[BlockFileReader, str]]) -> None:
-    """Say which files are left out from now on, and why; of very many only how many."""
-    for reader, why in refused[:_MOST_LOGGED_AT_ONCE]:
-        logger.error("%s: left out: %s", reader.path, why)
-    if len(refused) > _MOST_LOGGED_AT_ONCE:
-        logger.error("%d more files are left out, which are not listed here", len(refused) - _MOST_LOGGED_AT_ONCE)
