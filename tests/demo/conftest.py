@@ -14,8 +14,9 @@ def shared_llm() -> Iterator[FakeLlm]:
 
 
 @pytest.fixture
-def llm(shared_llm: FakeLlm) -> FakeLlm:
+def llm(shared_llm: FakeLlm) -> Iterator[FakeLlm]:
     """The same with an empty ledger and without faults; its prompt cache knows what earlier tests have sent."""
     shared_llm.accounts()  # what an earlier test has left under way must not come after the new beginning
     shared_llm.clear()
-    return shared_llm
+    yield shared_llm
+    shared_llm.stop_faults()

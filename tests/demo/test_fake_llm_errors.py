@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import anthropic
 import httpx
 import openai
 import pytest
@@ -63,6 +64,46 @@ class TestErrors:
         """Without an API key nothing is answered."""
         answer = httpx.post(f"{llm.url}/openai/v1/chat/completions", json={"model": MODEL, "messages": QUESTION})
         assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
+
+    def test_anthropic_says_the_same_in_its_way(self, llm: FakeLlm) -> None:
+        """Statuses become the exceptions of its library, which retries on its own, too."""
+        asked: Any = {"model": "claude-haiku-4-5", "max_tokens": 50, "messages": QUESTION}
+        llm.set_fault("rate_limited", share=1, retry_after_seconds=0)
+        with llm.anthropic(max_retries=2) as client, pytest.raises(anthropic.RateLimitError) as caught:
+            client.messages.create(**asked)
+        assert caught.value.body == {
+            "type": "error",
+            "error": {"type": "rate_limit_error", "message": "Rate limit reached. Please try again in 0s."},
+            "request_id": caught.value.response.headers["request-id"],
+        }
+        llm.stop_faults()
+        llm.set_fault("provider_down", provider="anthropic")
+        with llm.anthropic() as client, pytest.raises(anthropic.APIConnectionError):
+            client.messages.create(**asked)
+        assert llm.account("anthropic/claude-haiku-4-5")["errors"] == {"429": 3, "closed": 1}
+
+    def test_a_fault_can_be_for_one_provider(self, llm: FakeLlm) -> None:
+        """The other one is not affected."""
+        llm.set_fault("error_burst", share=1, provider="anthropic")
+        with llm.openai() as client:
+            client.chat.completions.create(model=MODEL, messages=QUESTION)
+        assert llm.account("openai/gpt-4o-mini")["errors"] == {}
+
+    def test_background_errors(self) -> None:
+        """Rate limits, failures and hung requests, in these shares; Anthropic calls its failures overload."""
+        with fake_llm("--errors", "1") as failing, httpx.Client(headers={"x-api-key": "key"}) as client:
+            for path in ("openai/v1/chat/completions", "anthropic/v1/messages"):
+                for _ in range(100):
+                    body = {"model": MODEL, "max_tokens": 5, "messages": QUESTION}
+                    assert client.post(f"{failing.url}/{path}", json=body).status_code >= 400
+            errors = {name: account["errors"] for name, account in failing.accounts().items()}
+        assert {name: sorted(found) for name, found in errors.items()} == {
+            "openai/gpt-4o-mini": ["429", "500", "504"],
+            "anthropic/gpt-4o-mini": ["429", "504", "529"],
+        }
+        for found in errors.values():
+            assert sum(found.values()) == 100
+            assert found["429"] + found.get("500", found.get("529", 0)) > 3 * found["504"]
 
     def test_connection_refused(self) -> None:
         """A server that has ended refuses connections, and the library says so."""

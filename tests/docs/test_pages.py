@@ -10,7 +10,9 @@ from click.testing import CliRunner
 from genai_stack import REPOSITORY, __main__, ports
 
 PAGES = sorted(
-    path for folder in ("", "docs", "docs/alerts", "examples/replay") for path in (REPOSITORY / folder).glob("*.md")
+    path
+    for folder in ("", "docs", "docs/alerts", "examples/replay", "examples/fake_llm")
+    for path in (REPOSITORY / folder).glob("*.md")
 )
 
 
