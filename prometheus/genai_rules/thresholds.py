@@ -51,7 +51,7 @@ LEVELS = (
     ),
     Level(
         ("service", "cache"),
-        (catalog.CACHE_LOOKUPS, catalog.CACHE_ENTRIES),
+        (catalog.CACHE_LOOKUPS, catalog.CACHE_ENTRIES, catalog.CACHE),
         ("cache_hit_ratio", "cache_hit_ratio_to_last_week", "cache_fill_ratio", "cache_evictions_per_second"),
     ),
     Level(("service", "provider"), (catalog.LLM_CALL,), ("provider_failure_ratio", "rate_limited_ratio")),
@@ -60,7 +60,7 @@ LEVELS = (
     Level(("service", "pool"), (catalog.POOL_SIZE,), ("pool_in_use_ratio",)),
     Level(
         ("service",),
-        (catalog.LLM_CALL,),
+        (catalog.LLM_CALL, catalog.LLM_COST),
         (
             "cost_daily_usd",
             "cost_hourly_usd",
