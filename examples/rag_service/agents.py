@@ -10,13 +10,13 @@ from genai_metrics.stages import LLM_INFERENCE
 from rag_service import latency
 from rag_service.answers import Answer, Asked
 from rag_service.backends import Backends
-from rag_service.models import AGENT, SMALL, ProviderError, Reply, Request, reason_of
+from rag_service.models import AGENT, SMALL, ProviderError, Reply, Request
 from rag_service.prompts import ANSWER, guide, quoted
 from rag_service.quality import SAMPLED
 from rag_service.simple import room
 from rag_service.tools import ToolError
 
-_MOST_STEPS = 5
+_MOST_STEPS = 6
 
 
 class AgentGaveUp(RuntimeError):
@@ -67,9 +67,9 @@ async def run(asked: Asked, answer: Answer, backends: Backends, run: workflow) -
     most = room(backends, answer)
     try:
         reply = await _worked_out(agent, user, answer, backends, run)
-    except ProviderError as error:
+    except ProviderError:
         # The other provider is not told of the tools: an answer from the passages alone is better than none.
-        run.warning(f"agent_failed_{reason_of(error)}")
+        run.warning("agent_failed")
         answer.degraded.append("no_tools")
         with operation(LLM_INFERENCE):
             reply = await backends.models.complete(

@@ -21,11 +21,12 @@ class Asked(BaseModel):
 
 
 class Feedback(BaseModel):
-    """What a user says of an answer: a thumb, stars from 1 to 5, or both."""
+    """What a user says of an answer: a thumb, stars from 1 to 5, or both; and of which question's."""
 
     mode: Mode = "1"
     rating: Literal["up", "down"] | None = None
     satisfaction: int | None = Field(default=None, ge=1, le=5)
+    question: str | None = Field(default=None, max_length=2000)
 
 
 class FaultWanted(BaseModel):

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from genai_metrics import track_feedback, warm_up
 from rag_service.answers import Answer, Asked, FaultWanted, Feedback
 from rag_service.backends import Backends, connect
+from rag_service.caches import Caches
 from rag_service.control import Control, FaultRefused
 from rag_service.effects import Effects
 from rag_service.pipelines import answered
@@ -61,6 +62,9 @@ def build(settings: Settings) -> FastAPI:
     @app.post("/feedback", status_code=204)
     async def feedback(said: Feedback) -> None:
         track_feedback(said.rating, satisfaction=said.satisfaction, scale=5, mode=said.mode)
+        if said.rating == "down" and said.question is not None:
+            # An answer that a user found bad is not given to others.
+            backends.caches.responses.pop(Caches.key(said.mode, said.question), None)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from cachetools import LRUCache, TTLCache
 
 from genai_metrics import monitored, normalize_question
-from rag_service.answers import Asked
 
-RESPONSES, RESPONSE_SECONDS = 4000, 1800.0
+RESPONSES, RESPONSE_SECONDS = 4000, 900.0
 FEW_RESPONSES = 8
 EMBEDDINGS, FEW_EMBEDDINGS = 8000, 60
-DOCUMENT_BYTES, DOCUMENT_SECONDS = 1_000_000, 900.0
+DOCUMENT_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -29,16 +28,16 @@ class Caches:
     """Answers by question, embeddings by text, documents by name. One event loop."""
 
     def __init__(self) -> None:
-        self.documents: TTLCache[str, bytes] = monitored(
-            TTLCache(DOCUMENT_BYTES, DOCUMENT_SECONDS, getsizeof=len), name="documents", sizes_are_bytes=True
+        self.documents: LRUCache[str, bytes] = monitored(
+            LRUCache(DOCUMENT_BYTES, getsizeof=len), name="documents", sizes_are_bytes=True
         )
         self._make_responses(RESPONSES)
         self._make_embeddings(EMBEDDINGS)
 
     @staticmethod
-    def key(asked: Asked) -> tuple[str, str]:
+    def key(mode: str, question: str) -> tuple[str, str]:
         """Key of a question: one for texts that differ in typing only."""
-        return asked.mode, normalize_question(asked.question)
+        return mode, normalize_question(question)
 
     def _make_responses(self, room: int) -> None:
         self.responses: TTLCache[tuple[str, str], Stored] = monitored(

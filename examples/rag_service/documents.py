@@ -17,6 +17,7 @@ from rag_service.simple import room
 _LOADING_SECONDS = 0.12
 _WORDS_OF_PART = 120
 _MOST_PARTS = 6
+_MOST_FIGURES = 320  # tokens, thinking included
 _PART = "Summarise this part of a report in two sentences."
 _WHOLE = "Make one summary of these: what happened, why, what is to be done."
 _FIGURES = "List the figures that matter in this report, each with what it measures."
@@ -43,14 +44,15 @@ async def run(asked: Asked, answer: Answer, backends: Backends, run: workflow) -
     large = LARGE if asked.priority in ("critical", "important") else small
     with operation(LLM_INFERENCE):
         summary, figures = await asyncio.gather(
-            backends.models.complete(Request(large, f"{notes}\n\n{_WHOLE}", max_tokens=most)),
-            backends.models.complete(Request(REASONING, f"{notes}\n\n{_FIGURES}", max_tokens=120)),
+            backends.models.complete(Request(large, f"{notes}\n\n{_WHOLE}", max_tokens=min(most, 200))),
+            backends.models.complete(Request(REASONING, f"{notes}\n\n{_FIGURES}", max_tokens=_MOST_FIGURES)),
         )
     answer.replies += [*drafts, summary, figures]
     if latency.fails(SAMPLED["4"]):
         backends.evaluations.later(asked.question, summary.text)
     yield summary.text
-    yield f"\n\n{figures.text}"
+    if figures.text:  # none where thinking took all the tokens it may have
+        yield f"\n\n{figures.text}"
 
 
 async def _chosen(question: str, answer: Answer, backends: Backends) -> corpus.Document:

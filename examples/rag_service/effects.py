@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import random
 import time
 
 from genai_metrics import track_dependency
@@ -13,6 +14,7 @@ _FLOOD_PER_SECOND = 40.0
 _LEAKED = POOL_SIZE - 1
 _CLEAR_SECONDS = 1.0
 _CHECK_SECONDS = 2.0
+_READING_SECONDS = 900.0
 VECTOR_STORE, ORDER_DATABASE = "vector_store", "order_database"
 
 
@@ -26,6 +28,8 @@ class Effects:
         self._cleared = 0.0
         self._checked = 0.0
         self._ticked = time.monotonic()
+        # Workers one after the other, as they start together.
+        self._next_reading = self._ticked + random.uniform(0.1, 1.0) * _READING_SECONDS
 
     async def work(self) -> None:
         """Tick for ever."""
@@ -44,6 +48,10 @@ class Effects:
             backends.caches.responses.clear()
         self._flood(elapsed, is_on("eviction_storm"))
         await backends.retriever.pool.leak(_LEAKED if is_on("pool_exhausted") else 0)
+        if now >= self._next_reading:
+            # As after a new edition of the reports: they are read again.
+            self._next_reading = now + _READING_SECONDS
+            backends.caches.documents.clear()
         if now - self._checked >= _CHECK_SECONDS:
             self._checked = now
             track_dependency(VECTOR_STORE, not is_on("dependency_down"))

@@ -30,12 +30,12 @@ CATALOGUE: Mapping[str, Fault] = {
     for fault in (
         Fault(
             "latency",
-            "Models take eight times as long.",
+            "Models take five times as long.",
             ("GenAIHighLatency", "GenAIVeryHighLatency"),
             400,
             120,
             "llm",
-            {"factor": 8.0},
+            {"factor": 5.0},
         ),
         Fault(
             "error_burst",

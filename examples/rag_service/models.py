@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from anthropic import AnthropicError, AsyncAnthropic
-from anthropic.types import Message, MessageParam, TextBlockParam, ToolParam
+from anthropic.types import Message, MessageParam, TextBlockParam, ToolParam, Usage
 from openai import AsyncOpenAI, OpenAIError
 from openai.types.chat import ChatCompletionMessageParam
 
@@ -34,7 +34,7 @@ UNKNOWN = "ferrow-support-7b"
 """A model of the company's own, of which nobody has told the price."""
 
 _RETRIES = 1
-_TIMEOUT_SECONDS = 90.0
+_TIMEOUT_SECONDS = 25.0
 
 ProviderError = (OpenAIError, AnthropicError)
 
@@ -92,6 +92,8 @@ class Models:
         )
         instrument_openai(self._openai)
         instrument_anthropic(self._anthropic)
+        # For what an answer can do without: embeddings and scores. A copy of an instrumented client is recorded, too.
+        self._openai_once = self._openai.with_options(max_retries=0)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -132,7 +134,7 @@ class Models:
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Return a vector of each text; raises the provider's error."""
-        made = await self._openai.embeddings.create(model=EMBEDDING, input=list(texts), dimensions=_EMBEDDING_SIZE)
+        made = await self._openai_once.embeddings.create(model=EMBEDDING, input=list(texts), dimensions=_EMBEDDING_SIZE)
         return [each.embedding for each in made.data]
 
     async def step(self, system: str, guide: str, messages: list[MessageParam], tools: list[ToolParam]) -> Message:
@@ -154,32 +156,35 @@ class Models:
 
     async def _complete(self, request: Request, model: str) -> Reply:
         if provider_of(model) == "anthropic":
-            message = await self._anthropic.messages.create(
-                model=model,
-                max_tokens=request.max_tokens,
-                system=_marked(request.system, request.guide),
-                messages=[{"role": "user", "content": request.user}],
-            )
-            text = "".join(block.text for block in message.content if block.type == "text")
-            usage = message.usage
-            cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
-            return Reply(model, text, usage.input_tokens + cached, usage.output_tokens)
+            return await self._complete_anthropic(request, model)
+        return await self._complete_openai(request, model)
+
+    async def _complete_anthropic(self, request: Request, model: str) -> Reply:
+        message = await self._anthropic.messages.create(
+            model=model,
+            max_tokens=request.max_tokens,
+            system=_marked(request.system, request.guide),
+            messages=[{"role": "user", "content": request.user}],
+        )
+        text = "".join(block.text for block in message.content if block.type == "text")
+        return Reply(model, text, _input_tokens(message.usage), message.usage.output_tokens)
+
+    async def _complete_openai(self, request: Request, model: str) -> Reply:
+        client = self._openai
         more: dict[str, Any] = {}
         if request.schema is not None:
+            client = self._openai_once
             schema = {"name": "answer", "schema": request.schema, "strict": True}
             more["response_format"] = {"type": "json_schema", "json_schema": schema}
         if model == REASONING:
-            more |= {"reasoning_effort": "low", "max_completion_tokens": request.max_tokens + 1000}
+            more |= {"reasoning_effort": "low", "max_completion_tokens": request.max_tokens}
         else:
             more["max_tokens"] = request.max_tokens
-        made = await self._openai.chat.completions.create(model=model, messages=_messages(request), **more)
-        used = made.usage
-        return Reply(
-            model,
-            made.choices[0].message.content or "",
-            used.prompt_tokens if used else 0,
-            used.completion_tokens if used else 0,
-        )
+        made = await client.chat.completions.create(model=model, messages=_messages(request), **more)
+        reply = Reply(model, made.choices[0].message.content or "")
+        if made.usage is not None:
+            reply.input_tokens, reply.output_tokens = made.usage.prompt_tokens, made.usage.completion_tokens
+        return reply
 
     async def _stream(self, request: Request, reply: Reply) -> AsyncGenerator[str, None]:
         if provider_of(reply.model) == "anthropic":
@@ -193,8 +198,7 @@ class Models:
                     reply.text += text
                     yield text
                 usage = (await events.get_final_message()).usage
-            cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
-            reply.input_tokens, reply.output_tokens = usage.input_tokens + cached, usage.output_tokens
+            reply.input_tokens, reply.output_tokens = _input_tokens(usage), usage.output_tokens
             return
         chunks = await self._openai.chat.completions.create(
             model=reply.model,
@@ -228,3 +232,8 @@ def _marked(system: str, guide: str) -> list[TextBlockParam]:
     if system:
         blocks.append({"type": "text", "text": system})
     return blocks
+
+
+def _input_tokens(usage: Usage) -> int:
+    """Return all input tokens: Anthropic's own number leaves out what was read from and written to the cache."""
+    return usage.input_tokens + (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)

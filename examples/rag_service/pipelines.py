@@ -45,7 +45,7 @@ async def answered(asked: Asked, answer: Answer, backends: Backends) -> AsyncGen
 
 async def _pieces(asked: Asked, answer: Answer, backends: Backends, run: workflow) -> AsyncGenerator[str, None]:
     with operation(QUERY_PROCESSING):
-        stored = backends.caches.responses.get(Caches.key(asked)) if asked.mode in CACHED else None
+        stored = backends.caches.responses.get(Caches.key(asked.mode, asked.question)) if asked.mode in CACHED else None
     if stored is None:
         async with aclosing(PIPELINES[asked.mode](asked, answer, backends, run)) as pieces:
             async for piece in pieces:
@@ -66,4 +66,6 @@ def _conclude(asked: Asked, answer: Answer, backends: Backends, run: workflow) -
     answer.models = list(dict.fromkeys(reply.model for reply in answer.replies))
     if answer.outcome == "success" and asked.mode in CACHED and not answer.degraded:
         calls = tuple((each.model, each.provider, each.input_tokens, each.output_tokens) for each in answer.replies)
-        backends.caches.responses[Caches.key(asked)] = Stored(answer.text, tuple(answer.sources), calls)
+        backends.caches.responses[Caches.key(asked.mode, asked.question)] = Stored(
+            answer.text, tuple(answer.sources), calls
+        )

@@ -7,7 +7,7 @@ import asyncio
 import contextvars
 import json
 
-from genai_metrics import operation, track_quality, track_queue
+from genai_metrics import operation, track_quality, track_queue, track_warning
 from rag_service.models import SMALL, Models, ProviderError, Request
 
 EVALUATOR = "judge"
@@ -29,10 +29,11 @@ _SCHEMA = {
     "additionalProperties": False,
 }
 _MOST_WAITING = 200
+_AT_ONCE = 3
 
 
 class Evaluations:
-    """Judges answers; those of the queue one after the other. One event loop."""
+    """Judges answers. One event loop."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
@@ -60,10 +61,15 @@ class Evaluations:
         """Have an answer judged when there is time, under the mode, tenant and priority of the current workflow."""
         if self._queue.qsize() < _MOST_WAITING:
             self._queue.put_nowait((contextvars.copy_context(), question, answer))
+        else:
+            track_warning("not_judged")
         self.tell()
 
     async def work(self) -> None:
-        """Judge what is in the queue, for ever."""
+        """Judge what is in the queue, a few at a time, for ever."""
+        await asyncio.gather(*(self._judge() for _ in range(_AT_ONCE)))
+
+    async def _judge(self) -> None:
         while True:
             context, question, answer = await self._queue.get()
             self.tell()

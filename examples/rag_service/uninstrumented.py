@@ -19,6 +19,7 @@ _FUNCTIONS = (
     "track_pool",
     "track_quality",
     "track_queue",
+    "track_warning",
     "warm_up",
 )
 _SPANS = ("operation", "retrieval", "tool_call", "workflow")
