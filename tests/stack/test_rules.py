@@ -30,9 +30,10 @@ def test_rules_pass_the_linter() -> None:
     judge("promtool", "check", "rules", "--lint=all", "--lint-fatal", *RULES)
 
 
-def test_rules_do_what_they_promise() -> None:
-    """The unit tests of the rules pass: each alert fires, stays quiet, respects its floor, needs its series."""
-    judge("promtool", "test", "rules", Path(__file__).with_name("rules_test.yml"))
+@pytest.mark.parametrize("tests", sorted(Path(__file__).parent.glob("rules*_test.yml")), ids=lambda path: path.stem)
+def test_rules_do_what_they_promise(tests: Path) -> None:
+    """The unit tests of recorded series pass; those of alerts are in alert_cases."""
+    judge("promtool", "test", "rules", tests)
 
 
 def test_alertmanager_accepts_its_configuration() -> None:
