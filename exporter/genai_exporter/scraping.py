@@ -139,6 +139,8 @@ class Scraper:
         running = self._running
         if running is not None:
             running.join(timeout)
+            if running.is_alive():  # it may be just about to read them
+                return False
         return self._limited.wait(timeout)
 
     async def _join(self, wanted: Format | None) -> Result:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from genai_exporter.collectors.exporter import RESERVED_FAMILIES
+from genai_exporter.collectors.exporter import reserved_names
 from genai_exporter.collectors.families import Collector
 from genai_exporter.collectors.frame import Frame
 from genai_exporter.collectors.gpu import GpuCollector
@@ -19,4 +19,4 @@ def make_frame(config: Config) -> Frame:
         for name, make in AVAILABLE
         if config.collectors[name].enabled
     ]
-    return Frame(switched_on, RESERVED_FAMILIES)
+    return Frame(switched_on, reserved_names())

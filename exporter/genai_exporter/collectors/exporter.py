@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from genai_exporter.collectors.families import family
 from genai_exporter.collectors.frame import Collected
+from genai_exporter.collectors.soundness import check, sample_names
 from genai_exporter.reload import ReloadState
 from genai_metrics.catalog import BLOCK_KINDS, EXPORTER_METRICS
 
@@ -26,10 +27,12 @@ _RELOAD_SUCCESSFUL, _RELOAD_TIME = _RELOADS
 APPLICATIONS = "applications"
 """Name of the collector that reads the metrics directory."""
 
-RESERVED_FAMILIES = frozenset(
-    {metric.family for metric in (*EXPORTER_METRICS, *(metric for kind in BLOCK_KINDS for metric in kind.metrics))}
-)
-"""Families that the applications and the exporter itself serve."""
+
+def reserved_names() -> frozenset[str]:
+    """Names of the families and samples that the applications and the exporter itself serve."""
+    specs = (*EXPORTER_METRICS, *(metric for kind in BLOCK_KINDS for metric in kind.metrics))
+    ours = {name for spec in specs for name in (spec.family, *sample_names(spec.family, spec.type))}
+    return check(ProcessCollector(registry=None).collect()) | ours
 
 
 def exporter_version() -> str:

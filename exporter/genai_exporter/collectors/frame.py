@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector as RegistryCollector
 
 from genai_exporter.collectors.families import Collector
 from genai_exporter.collectors.limited import Limited, Run
+from genai_exporter.collectors.soundness import check
 
 _EOF = b"# EOF\n"
 
@@ -36,7 +37,7 @@ class Collected:
 
 @dataclass(frozen=True)
 class _Written:
-    """Families of one collector as text."""
+    """Families of one collector as text; ``names`` are those of families and samples."""
 
     names: frozenset[str]
     texts: Mapping[bool, bytes]
@@ -45,8 +46,8 @@ class _Written:
 class Frame:
     """Runs collectors side by side, once a scrape; one thread at a time.
 
-    ``collectors``: each with the seconds that it may take (> 0). Of two that yield the same family the later fails:
-    Prometheus would refuse the whole scrape. ``reserved`` are families that none of them may yield.
+    ``collectors``: each with the seconds that it may take (> 0). Of two that yield families or samples of the same name
+    the later fails: Prometheus would mix them up. ``reserved`` are names that none of them may use.
     """
 
     def __init__(self, collectors: Sequence[tuple[Collector, float]], reserved: Collection[str] = ()) -> None:
@@ -70,7 +71,7 @@ class Frame:
             error = run.error
             if run.value is not None:
                 if twice := sorted(taken & run.value.names):
-                    error = f"family {twice[0]} is served already"
+                    error = f"{twice[0]} is served already"
                 else:
                     taken |= run.value.names
             texts = run.value.texts if run.value is not None and error is None else {}
@@ -90,14 +91,11 @@ class _Fixed(RegistryCollector):
 def _written(collector: Collector, flavours: frozenset[bool]) -> _Written:
     """Collect and write; a broken family raises here, in the collector's own run."""
     families = list(collector.collect())
-    names = [family.name for family in families]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"it yields the family {name} twice")
+    names = check(families)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Fixed(families))
     texts: dict[bool, bytes] = {}
     for openmetrics in flavours or {False}:  # nobody looks, as in a probe: it must be sound all the same
         generate: Callable[[CollectorRegistry], bytes] = generate_openmetrics if openmetrics else generate_text
         texts[openmetrics] = generate(registry).removesuffix(_EOF)
-    return _Written(frozenset(names), texts)
+    return _Written(names, texts)

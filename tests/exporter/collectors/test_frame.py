@@ -60,11 +60,12 @@ class TestFrame:
     @pytest.mark.parametrize(
         ("families", "message"),
         [
-            (lambda: [broken(gauge("one"))], "could not convert string to float"),
-            (lambda: [gauge("one"), gauge("one")], "it yields the family one twice"),
-            (lambda: [gauge("\ud800")], "Error"),
+            (lambda: [broken(gauge("one"))], "'many' is not a value of one"),
+            (lambda: [gauge("one"), gauge("one")], "it yields one twice"),
+            (lambda: [gauge("a b")], "'a b' is not a name of a family"),
             (lambda: [1 / 0], "ZeroDivisionError: division by zero ("),
-            (lambda: [None], "AttributeError"),
+            (lambda: [None], "NoneType is not a family of metrics"),
+            (lambda: [GaugeMetricFamily("one", "Help.\ud800", value=1)], "UnicodeEncodeError"),
         ],
     )
     def test_a_broken_one_fails_alone(self, families: Callable[[], list[Metric]], message: str) -> None:
@@ -84,8 +85,8 @@ class TestFrame:
             reserved=("taken",),
         )
         assert first.error is None
-        assert second.error == "family one is served already"
-        assert third.error == "family taken is served already"
+        assert second.error == "one is served already"
+        assert third.error == "taken is served already"
 
     def test_a_failed_one_takes_no_names(self) -> None:
         """What it would have served, another may."""
