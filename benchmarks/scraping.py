@@ -135,7 +135,7 @@ def _exporter(directory: Path) -> Iterator[Scrape]:
 @contextmanager
 def _writers(kind: str, directory: Path, processes: int, tuples: int) -> Iterator[None]:
     """Processes that have recorded the data set and live on."""
-    directory.mkdir()
+    directory.mkdir(mode=0o700)
     environment = {**os.environ}
     for name in ("PROMETHEUS_MULTIPROC_DIR", "GENAI_METRICS_DIR", "GENAI_PRICE_FILE"):
         environment.pop(name, None)

@@ -89,7 +89,7 @@ def main(
         raise click.UsageError("--skip, --acknowledge and --hold-after are for one worker: add --shard I/N")
     source = Source(workload, file, requests, seed, model, provider, limit)
     try:
-        metrics_dir.mkdir(parents=True, exist_ok=True)
+        metrics_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         rows = source.load()
     except OSError as error:
         raise click.ClickException(

@@ -153,7 +153,7 @@ class TestSums:
         paths = sorted((tmp_path / "made").glob("*.blocks"))
         for names in ("abcd", "dcba", "bdac"):
             directory = tmp_path / names
-            directory.mkdir()
+            directory.mkdir(mode=0o700)
             for path, name in zip(paths, names, strict=True):
                 shutil.copy(path, directory / f"{name}.blocks")
             rendered.add(b"".join(exporter(directory).scrape().render(False)))

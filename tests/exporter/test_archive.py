@@ -175,7 +175,7 @@ class TestRefused:
         """An archive cannot make the exporter remove files elsewhere."""
         (tmp_path / "victim").touch()
         directory = tmp_path / "metrics"
-        directory.mkdir()
+        directory.mkdir(mode=0o700)
         body = pack_block(0, b"../victim", 0)
         size = header_size("")
         token = zlib.crc32(body).to_bytes(16, "little")

@@ -227,7 +227,7 @@ class Server:
         """Return a copy of the directory and of what was delivered; of block files only what is used."""
         copy = directory.with_name(name)
         shutil.rmtree(copy, ignore_errors=True)
-        copy.mkdir()
+        copy.mkdir(mode=0o700)
         for path in directory.iterdir():
             with path.open("rb") as file:
                 data = file.read(1 << 20)
