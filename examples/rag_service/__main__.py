@@ -29,6 +29,7 @@ def _bound(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(2048)  # so that who is told the address can connect, before the workers have started
     except OSError as error:
         listener.close()
         raise click.ClickException(f"--listen {host}:{port}: {error.strerror}; give another address") from None

@@ -52,7 +52,6 @@ class Caches:
         room = FEW_RESPONSES if few else RESPONSES
         if self.responses.maxsize != room:
             self._make_responses(room)
-            self.responses.expire()
 
     def limit_embeddings(self, few: bool) -> None:
         """Have room for a few embeddings only, or for the usual number; a change begins with an empty cache."""

@@ -55,7 +55,7 @@ class FaultState:
             seen = (status.st_ino, status.st_mtime_ns)
             if seen != self._seen:
                 self._until, self._seen = _read(self._path), seen
-        except FileNotFoundError:
+        except OSError:
             self._until, self._seen = {}, None
 
     @contextmanager
@@ -76,5 +76,5 @@ def _read(path: Path) -> dict[str, float]:
     try:
         told = json.loads(path.read_bytes())
         return {str(name): float(until) for name, until in told.items()}
-    except (FileNotFoundError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError, AttributeError, TypeError):
         return {}
