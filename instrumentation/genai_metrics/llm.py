@@ -139,6 +139,10 @@ class llm_call(Span):  # read as a verb: with llm_call(...)
         """Give the request's body, a dict, from whose text input tokens are estimated if no usage is reported."""
         self._request = body
 
+    def take_over(self, flying: Block, began: float, process: int) -> None:
+        """Go on, instead of ``start()``, with a call that is counted in ``flying`` since ``began``, by ``process``."""
+        self._flying, self.began, self._process = flying, began, process
+
     def _stream_ended(self, reading: Reading, when: float, error: BaseException | None) -> None:
         if reading is not self._reading or os.getpid() != self._process:
             return

@@ -10,17 +10,20 @@ import inspect
 import json
 import weakref
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from time import perf_counter
 from typing import Any
 
 from genai_metrics import runtime
+from genai_metrics.catalog import LLM_RETRY
+from genai_metrics.context import current
+from genai_metrics.labels import UNKNOWN
 from genai_metrics.llm import llm_call
+from genai_metrics.llm_usual import Route, find_route, record_answer, routes
+from genai_metrics.observations import count
 from genai_metrics.streams import Observation, ObservedStream
 
 _REPLACED = ("request", "_sleep_for_retry", "copy", "with_options")
-
-_current_call: ContextVar[llm_call | None] = ContextVar("genai_metrics_sdk_call", default=None)
-"""The call whose request is being made, for what the client does between its attempts."""
+_current_context = current.get
 
 
 class Instrumentation:
@@ -54,47 +57,47 @@ class Instrumentation:
                 vars(client)[name] = replacement
 
     def _sync_request(self, original: Any) -> Any:
+        begin = self._begin
+
         def request(cast_to: Any, options: Any, **settings: Any) -> Any:
-            call = self._begin(options)
-            if call is None:
+            route = begin(options)
+            if route is None:
                 return original(cast_to, options, **settings)
-            token = _current_call.set(call)
+            began = perf_counter()
             try:
                 result = original(cast_to, options, **settings)
             except BaseException as error:
-                call.finish(error)
+                self._call(route, options, began).finish(error)
                 raise
-            finally:
-                _current_call.reset(token)
-            _settle(call, result)
+            if not record_answer(route, result, perf_counter() - began):
+                _settle(self._call(route, options, began), result)
             return result
 
         return request
 
     def _async_request(self, original: Any) -> Any:
+        begin = self._begin
+
         async def request(cast_to: Any, options: Any, **settings: Any) -> Any:
-            call = self._begin(options)
-            if call is None:
+            route = begin(options)
+            if route is None:
                 return await original(cast_to, options, **settings)
-            token = _current_call.set(call)
+            began = perf_counter()
             try:
                 result = await original(cast_to, options, **settings)
             except BaseException as error:
-                call.finish(error)
+                self._call(route, options, began).finish(error)
                 raise
-            finally:
-                _current_call.reset(token)
-            _settle(call, result)
+            if not record_answer(route, result, perf_counter() - began):
+                _settle(self._call(route, options, began), result)
             return result
 
         return request
 
     def _sleep(self, original: Any) -> Any:
         def sleep_for_retry(*arguments: Any, **settings: Any) -> Any:
-            call = _current_call.get()
-            if call is not None:
-                status = getattr(settings.get("response"), "status_code", None)
-                call.retry("connection" if status is None else str(status))
+            if self.enabled:
+                self._count_retry(settings.get("options"), settings.get("response"))
             return original(*arguments, **settings)
 
         return sleep_for_retry
@@ -108,25 +111,59 @@ class Instrumentation:
 
         return copy
 
-    def _begin(self, options: Any) -> llm_call | None:
+    def _begin(self, options: Any) -> Route | None:
         """Begin a call, ``None`` when the request is none that is recorded."""
         if not self.enabled:
             return None
         try:
-            operation = self._operations.get(options.url)
-            if operation is None:
-                operation = self._operations.get(options.url.partition("?")[0])
+            asked = options.__dict__
+            route = routes[self._provider, asked["url"], asked["json_data"]["model"], _current_context().mode]
+        except Exception:  # the first calls of a model, or no call at all
+            try:
+                operation = self._operation(options)
                 if operation is None:
                     return None
-            body = options.json_data
-            model = body.get("model") if isinstance(body, Mapping) else None
-            call = llm_call(model=model, provider=self._provider, operation=operation)
-            call.request(body)
+                route = find_route(self._provider, options.url, operation, _model(options))
+            except Exception as error:
+                runtime.internal_fault(error)
+                return None
+        route.flying.add(0, 1.0)
+        return route
+
+    def _count_retry(self, options: Any, response: Any) -> None:
+        """Count that the client tries once more, after a response or, without one, a failed connection."""
+        try:
+            operation = self._operation(options)
+            if operation is not None:
+                status = getattr(response, "status_code", None)
+                reason = "connection" if status is None else str(status)
+                model = _model(options)
+                labels = _current_context().mode, self._provider, UNKNOWN if model is None else model, operation, reason
+                count(LLM_RETRY, labels)
         except Exception as error:
             runtime.internal_fault(error)
-            return None
-        call.start()
+
+    def _operation(self, options: Any) -> str | None:
+        url = options.url
+        return self._operations.get(url) or self._operations.get(url.partition("?")[0])
+
+    def _call(self, route: Route, options: Any, began: float) -> llm_call:
+        """Return a call under way as one that takes anything."""
+        call = llm_call(
+            model=route.model,
+            provider=self._provider,
+            operation=route.operation,
+            mode=route.mode,
+            tenant=_current_context().tenant,
+        )
+        call.take_over(route.flying, began, route.process)
+        call.request(options.json_data)
         return call
+
+
+def _model(options: Any) -> Any:
+    body = options.json_data
+    return body.get("model") if isinstance(body, Mapping) else None
 
 
 def instrument(client: Any, provider: str, operations: Mapping[str, str]) -> Instrumentation:
