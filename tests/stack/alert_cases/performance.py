@@ -63,7 +63,7 @@ _ERRORS = (
         ),
         note="whatever the service is called",
     ),
-    Case("GenAIHighErrorRate", "quiet", _calls("0+96x80", "0+4x80"), at="15m"),
+    Case("GenAIHighErrorRate", "quiet", _calls("0+95.2x80", "0+4.8x80"), at="15m"),
     Case(
         "GenAIHighErrorRate",
         "quiet",
@@ -75,7 +75,7 @@ _ERRORS = (
     Case("GenAIHighErrorRate", "low_traffic", _calls("0x80", "0+0.75x80"), at="15m"),
     Case("GenAIHighErrorRate", "absent", _calls("0+9x40", "0+1x40"), at="40m", note="after the series have ended"),
     Case("GenAIHighErrorRate", "absent", {}, at="15m"),
-    Case("GenAIHighErrorRate", "reset", _calls("0+96x40 0+96x40", "0+4x40 0+4x40"), at="12m"),
+    Case("GenAIHighErrorRate", "reset", _calls("0+95.2x40 0+95.2x40", "0+4.8x40 0+4.8x40"), at="12m"),
     Case(
         "GenAIElevatedErrorRate",
         "fires",
@@ -105,7 +105,7 @@ _ERRORS = (
     Case("GenAIElevatedErrorRate", "low_traffic", _calls("0+0.7x80", "0+0.1x80"), at="18m"),
     Case("GenAIElevatedErrorRate", "absent", _calls("0+9x40", "0+1x40"), at="40m", note="after the series have ended"),
     Case("GenAIElevatedErrorRate", "absent", {}, at="18m"),
-    Case("GenAIElevatedErrorRate", "reset", _calls("0+99x40 0+99x40", "0+1x40 0+1x40"), at="18m"),
+    Case("GenAIElevatedErrorRate", "reset", _calls("0+98.1x40 0+98.1x40", "0+1.9x40 0+1.9x40"), at="18m"),
 )
 
 
@@ -116,6 +116,7 @@ def _slow(of: str, quantile: str, found: str, threshold: str) -> tuple[Firing, .
 
 # Of 10 a step, a tenth takes 10 to 20 seconds: the 95th percentile lies in the middle between.
 _TENTH_SLOW = {"2.5": 9, "10.0": 9, "20.0": 10}
+_USUALLY_SLOW = {"5.0": 0, "10.0": 24, "20.0": 25}
 # Of 10 a step, a tenth takes 30 to 60 seconds: the 99th percentile lies at nine tenths between.
 _TENTH_VERY_SLOW = {"2.5": 9, "30.0": 9, "60.0": 10}
 
@@ -149,8 +150,8 @@ _LATENCY = (
         at="18m",
         note="for LLM calls within workflows, also while none ends",
     ),
-    # A 25th of 25 a step.
-    Case("GenAIHighLatency", "quiet", histogram(_WORKFLOWS, {"2.5": 24, "10.0": 24, "20.0": 25}), at="15m"),
+    # 4 % take longer than 10 seconds, and nearly all others nearly as long.
+    Case("GenAIHighLatency", "quiet", histogram(_WORKFLOWS, _USUALLY_SLOW), at="15m"),
     Case("GenAIHighLatency", "low_traffic", histogram(_WORKFLOWS, {"2.5": 0, "20.0": 0.9}), at="15m"),
     Case(
         "GenAIHighLatency",
@@ -164,7 +165,7 @@ _LATENCY = (
     Case(
         "GenAIHighLatency",
         "reset",
-        histogram(_WORKFLOWS, {"2.5": 24, "10.0": 24, "20.0": 25}, "0+Nx40 0+Nx40"),
+        histogram(_WORKFLOWS, _USUALLY_SLOW, "0+Nx40 0+Nx40"),
         at="15m",
     ),
     Case(
@@ -187,6 +188,17 @@ _LATENCY = (
     ),
     # The hundredth of 200 a step, and all others in 20 to 30 seconds.
     Case("GenAIVeryHighLatency", "quiet", histogram(_WORKFLOWS, {"20.0": 0, "30.0": 199, "60.0": 200}), at="15m"),
+    Case(
+        "GenAIVeryHighLatency",
+        "quiet",
+        {
+            **histogram(_CALL_SECONDS, {"40.0": 0, "80.0": 10}),
+            series(_CALLS): "0+10x80",
+            **histogram(_WORKFLOWS, {"2.5": 1}),
+        },
+        at="15m",
+        note="for LLM calls within workflows",
+    ),
     Case("GenAIVeryHighLatency", "low_traffic", histogram(_WORKFLOWS, {"30.0": 0, "60.0": 0.9}), at="15m"),
     Case(
         "GenAIVeryHighLatency",
@@ -221,7 +233,7 @@ _LATENCY = (
     Case(
         "GenAISlowFirstToken",
         "quiet",
-        histogram(_FIRST_TOKEN, {"1.0": 0, "2.5": 24, "5.0": 24, "10.0": 25}) | {series(_CALLS): "0+25x80"},
+        histogram(_FIRST_TOKEN, {"2.5": 0, "5.0": 24, "10.0": 25}) | {series(_CALLS): "0+25x80"},
         at="18m",
     ),
     Case(
@@ -242,7 +254,8 @@ _LATENCY = (
     Case(
         "GenAISlowFirstToken",
         "reset",
-        histogram(_FIRST_TOKEN, {"5.0": 24, "10.0": 25}, "0+Nx40 0+Nx40") | {series(_CALLS): "0+25x40 0+25x40"},
+        histogram(_FIRST_TOKEN, {"2.5": 0, "5.0": 24, "10.0": 25}, "0+Nx40 0+Nx40")
+        | {series(_CALLS): "0+25x40 0+25x40"},
         at="18m",
     ),
 )

@@ -69,7 +69,7 @@ _DROP = (
             "(threshold: 0.10)."
         ),
     ),
-    Case("GenAIQualityDrop", "quiet", _scores(_NUMBER, "0+18.75x36 _x971 675+17x40"), interval="10m", at="7d4h"),
+    Case("GenAIQualityDrop", "quiet", _scores(_NUMBER, "0+18.75x36 _x971 675+16.9x40"), interval="10m", at="7d4h"),
     Case(
         "GenAIQualityDrop",
         "quiet",

@@ -98,8 +98,8 @@ _RATE_LIMITED = (
         "quiet",
         {
             **_calls("0+50x80", "0+50x80"),
-            series(_ERRORS, error_type="500"): "0+46x80",
-            series(_ERRORS, error_type="ThrottlingException"): "0+4x80",
+            series(_ERRORS, error_type="500"): "0+45x80",
+            series(_ERRORS, error_type="ThrottlingException"): "0+5x80",
             series(_RETRIES, reason="500"): "0+100x80",
             series(_RETRIES, reason="rate_limit_exceeded"): "0+5x80",
         },
