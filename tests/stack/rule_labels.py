@@ -125,6 +125,8 @@ def _combined(node: promql.BinaryExpr, known: Mapping[str, frozenset[str]]) -> L
     operation, modifier = str(node.op), node.modifier
     matching = modifier.matching if modifier else None
     if matching is None:
+        if operation == "or":  # what does not match is what it is for
+            return left | right
         if left != right:
             raise WrongLabelsError(f"{operation}: labels differ in {', '.join(sorted(left ^ right))}")
         return left

@@ -3,63 +3,19 @@
 import json
 import re
 from collections.abc import Iterator
-from functools import cache
-from graphlib import TopologicalSorter
-from types import MappingProxyType
 
 import pytest
+from known_series import known_series, labels_of
 from rule_files import RULES, Rule, selected
-from rule_labels import WrongLabelsError, result_labels, series_labels
+from rule_labels import WrongLabelsError, result_labels
 
-from genai_metrics import catalog
-from genai_rules.thresholds import LEVELS
 from genai_stack import REPOSITORY
 
-# otel.yml reads series of others' conventions and records them as the catalogue's; test_otel_rules.py judges it.
-OURS = [rule for rule in RULES if rule.file.name != "otel.yml"]
+OURS = [rule for rule in RULES if rule.file.name != "otel.yml"]  # which test_otel_rules.py judges
 RECORDED = {rule.name for rule in OURS if not rule.is_alert}
-
-# Series that Prometheus adds to every scrape, and those that others expose, with the labels that are relied upon.
-FOREIGN = {
-    "up": {"job", "instance"},
-}
-# Thresholds may be set for more labels than those that are shipped; budgets of tenants are for users to set.
-SETTABLE = {
-    **{f"genai:threshold:{name}": {*level.labels, "severity"} for level in LEVELS for name in level.thresholds},
-    "genai:budget:daily_usd": {"service", "tenant"},
-}
 DASHBOARDS = sorted((REPOSITORY / "grafana" / "dashboards").glob("*.json"))
 # Series that neither a rule nor an alert reads are for the panels of these.
 FOR_DASHBOARDS = {"genai-performance", "genai-cache", "genai-cost", "genai-health"}
-
-
-@cache
-def known_series() -> MappingProxyType[str, frozenset[str]]:
-    """Labels of every series: of the catalogue, of others, and recorded, each derived from what it is recorded from."""
-    known = {name: frozenset(labels) for name, labels in (FOREIGN | SETTABLE).items()}
-    for metric in (metric for kind in catalog.BLOCK_KINDS for metric in kind.metrics):
-        known |= series_labels(metric, application=True)
-    for metric in (*catalog.EXPORTER_METRICS, *catalog.GPU_METRICS):
-        known |= series_labels(metric, application=False)
-    recording: dict[str, list[Rule]] = {}
-    for rule in OURS:
-        if not rule.is_alert and rule.name not in known:
-            recording.setdefault(rule.name, []).append(rule)
-    reads = {
-        name: {read for rule in rules for read in rule.reads} & set(recording) for name, rules in recording.items()
-    }
-    for name in TopologicalSorter(reads).static_order():
-        found = [labels_of(rule, MappingProxyType(known)) for rule in recording[name]]
-        known[name] = frozenset().union(*found)
-    return MappingProxyType(known)
-
-
-def labels_of(rule: Rule, known: MappingProxyType[str, frozenset[str]]) -> frozenset[str]:
-    """Labels that what the rule records, or alerts about, can have; says which rule when one is wrong."""
-    try:
-        return (result_labels(rule.content["expr"], known) or frozenset()) | set(rule.content.get("labels", {}))
-    except WrongLabelsError as error:
-        raise WrongLabelsError(f"{rule.file.name}, {rule.name}: {error}") from error
 
 
 @pytest.mark.parametrize("rule", OURS, ids=lambda rule: f"{rule.name}-{rule.content.get('labels', {})}")
@@ -78,10 +34,10 @@ class TestRule:
             result_labels(query, known_series())
 
     def test_level_in_the_name_is_what_is_left(self, rule: Rule) -> None:
-        """A recorded series has the labels that its name begins with; a model's provider goes without saying."""
+        """A recorded series has the labels that its name begins with, but for what follows from one of them."""
         level = rule.name.partition(":")[0]
         if not rule.is_alert and level != "genai":
-            implied = {"job", "provider", "severity", "le"}
+            implied = {"job", "provider", "severity", "le", "device", "index", "name"}
             assert labels_of(rule, known_series()) - implied == set(level.split("_")) - implied
 
 

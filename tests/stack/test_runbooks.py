@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from known_series import known_series
+from rule_files import selected
+from rule_labels import result_labels
 
 from genai_metrics import catalog
 from genai_stack import REPOSITORY, binaries
@@ -32,9 +35,9 @@ def queries(text: str) -> list[str]:
 
 
 def known_names() -> set[str]:
-    """Families of the catalogue and recorded series."""
+    """Families of the catalogue, their series, and recorded series."""
     specs = itertools.chain(catalog.EXPORTER_METRICS, *(kind.metrics for kind in catalog.BLOCK_KINDS))
-    return {spec.name for spec in specs} | {rule["record"] for rule in RULES if "record" in rule}
+    return {spec.name for spec in specs} | set(known_series())
 
 
 def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
@@ -75,6 +78,12 @@ class TestPage:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+    def test_queries_ask_for_what_there_is(self, page: Path) -> None:
+        """Labels exist and can match, in each query of series of ours and those of others that rules use."""
+        for query in queries(page.read_text()):
+            if selected(query) <= known_series().keys():
+                result_labels(query, known_series())
 
     def test_names_exist(self, page: Path) -> None:
         """Each metric of ours, in queries and in sentences, is in the catalogue or recorded."""

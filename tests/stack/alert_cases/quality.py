@@ -73,10 +73,10 @@ _DROP = (
     Case(
         "GenAIQualityDrop",
         "quiet",
-        _scores("0+20x1050", "0+14x36 504+18.75x971 18710.25+14x40"),
+        _scores(_NUMBER, "0+14x36 _x971 504+14x40"),
         interval="10m",
         at="7d4h",
-        note="when that hour was no better, though the days between were",
+        note="when that hour was no better",
     ),
     # 9 in 30 minutes: now; then at that hour of last week.
     Case(
