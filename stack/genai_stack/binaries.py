@@ -53,6 +53,9 @@ PROGRAMS = {
     "promtool": Program(("promtool",), (3, 0), "promtool", _UPSTREAM),
     # 0.27: UTF-8 matchers, which our routes are written in.
     "alertmanager": Program(("alertmanager", "prometheus-alertmanager"), (0, 27), "prometheus-alertmanager", _UPSTREAM),
+    "blackbox_exporter": Program(
+        ("blackbox_exporter", "prometheus-blackbox-exporter"), (0, 24), "prometheus-blackbox-exporter", _UPSTREAM
+    ),
     "amtool": Program(("amtool",), (0, 27), "prometheus-alertmanager", _UPSTREAM),
     # 12.2: the first with dashboard schema version 42.
     "grafana": Program(

@@ -21,6 +21,8 @@ DEMO_SPEED = 1
 """Times real time; Compose runs the demo at the same speed."""
 
 _JOBS = ("exporter", "prometheus", "alertmanager")
+_OWN_JOBS = ("applications", "blackbox")
+"""Jobs whose targets people add themselves: their files are kept."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,10 @@ def prepare(layout: Layout) -> None:
         link.symlink_to(REPOSITORY / "prometheus" / name)
     for job in _JOBS:
         _replace(prometheus / "targets" / f"{job}.yml", yaml.safe_dump([{"targets": [layout.address(job)]}]))
+    for job in _OWN_JOBS:
+        file = prometheus / "targets" / f"{job}.yml"
+        if not file.exists():
+            _replace(file, (REPOSITORY / "prometheus" / "targets" / f"{job}.yml").read_text())
 
 
 def _replace(path: Path, text: str) -> None:
@@ -93,7 +99,7 @@ def prometheus(layout: Layout, program: Path) -> Service:
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address={layout.address('prometheus')}",
             f"--web.external-url={layout.url('prometheus')}",
-            "--enable-feature=exemplar-storage,auto-reload-config",
+            "--enable-feature=exemplar-storage,auto-reload-config,extra-scrape-metrics",
         ),
         ready_url=layout.url("prometheus") + "-/ready",
         url=layout.url("prometheus"),

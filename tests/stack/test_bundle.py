@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import yaml
 
-from genai_dashboards import __main__ as dashboards
 from genai_metrics import catalog
 from genai_metrics.catalog.opentelemetry import LABELS, SERIES
 from genai_stack import REPOSITORY, binaries, compose, native, ports, secret
@@ -56,15 +55,6 @@ def dashboard_expressions() -> list[tuple[str, str]]:
     return found
 
 
-def panels() -> list[Any]:
-    """Every panel of every dashboard, as test parameters."""
-    return [
-        pytest.param(panel, id=f"{path.stem}-{panel['title']}")
-        for path in FILES
-        for panel in json.loads(path.read_text())["panels"]
-    ]
-
-
 class TestNames:
     """Whatever rules and dashboards ask for exists."""
 
@@ -105,61 +95,6 @@ class TestAlerts:
         assert re.search(r"/d/([\w-]+)", rule["annotations"]["dashboard_url"])[1] in uids  # type: ignore[index]
 
 
-class TestDashboards:
-    """The committed JSON."""
-
-    def test_files_are_fresh(self) -> None:
-        """The JSON is what the code builds, twice the same, and nothing else lies there."""
-        assert dashboards.stale() == []
-        for build in dashboards.DASHBOARDS.values():
-            assert dashboards.text(build()) == dashboards.text(build())
-
-    def test_a_stale_file_is_found(self, tmp_path: Path) -> None:
-        """A changed, a missing and a superfluous file are each reported."""
-        assert dashboards.stale(tmp_path) == [tmp_path / "performance.json"]
-        (tmp_path / "performance.json").write_text(FILES[0].read_text().replace("Cost", "Costs"))
-        (tmp_path / "left-over.json").write_text("{}")
-        assert dashboards.stale(tmp_path) == [tmp_path / "left-over.json", tmp_path / "performance.json"]
-
-    @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-    def test_schema_is_the_classic_one(self, path: Path) -> None:
-        """Grafana's file provisioning rejects anything but the classic schema."""
-        content = json.loads(path.read_text())
-        assert content["schemaVersion"] == 42
-        assert content["editable"] is False
-        assert content["uid"] == f"genai-{path.stem}"
-        assert not {"elements", "layout", "apiVersion", "kind", "spec"} & set(content)
-        assert path.read_text() == json.dumps(content, sort_keys=True, indent=2) + "\n"
-        assert [variable["name"] for variable in content["templating"]["list"]] == ["datasource", "service", "mode"]
-
-    @pytest.mark.parametrize("panel", panels())
-    def test_panels_explain_themselves(self, panel: dict[str, Any]) -> None:
-        """Title, description, unit, a text for no data, the data source variable, and a legend where there is one."""
-        assert panel["title"]
-        assert panel["description"].endswith(".")
-        assert panel["fieldConfig"]["defaults"]["unit"]
-        assert panel["fieldConfig"]["defaults"]["noValue"]
-        assert panel["datasource"]["uid"] == "${datasource}"
-        for target in panel["targets"]:
-            assert target["legendFormat"]
-            assert 'service=~"$service"' in target["expr"]
-            windows = set(re.findall(r"\[([^\]]+)\]", target["expr"]))
-            assert windows <= {"$__rate_interval", "$__range"}
-
-    @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-    def test_grid_has_neither_overlap_nor_hole(self, path: Path) -> None:
-        """The panels tile the 24-column grid, and their numbers are unique."""
-        content = json.loads(path.read_text())
-        cells: list[tuple[int, int]] = []
-        for place in (panel["gridPos"] for panel in content["panels"]):
-            across = range(place["x"], place["x"] + place["w"])
-            cells += itertools.product(across, range(place["y"], place["y"] + place["h"]))
-        height = max(y for _, y in cells) + 1
-        assert sorted(cells) == sorted(itertools.product(range(24), range(height)))
-        identifiers = [panel["id"] for panel in content["panels"]]
-        assert len(set(identifiers)) == len(identifiers)
-
-
 class TestProvisioning:
     """Grafana's start files."""
 
@@ -185,7 +120,16 @@ class TestProvisioning:
 def project() -> dict[str, Any]:
     """The Compose file as Compose itself understands it."""
     done = subprocess.run(
-        [binaries.require("docker-compose"), "--profile", "demo", "config", "--format", "json"],
+        [
+            binaries.require("docker-compose"),
+            "--profile",
+            "demo",
+            "--profile",
+            "blackbox",
+            "config",
+            "--format",
+            "json",
+        ],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -202,7 +146,7 @@ class TestContainers:
 
     def test_every_service_is_hardened(self, project: dict[str, Any]) -> None:
         """Pinned, not root, read-only, without capabilities, limited, healthy by its own word, on loopback only."""
-        assert set(project["services"]) == {"exporter", "prometheus", "alertmanager", "grafana", "demo"}
+        assert set(project["services"]) == {"exporter", "prometheus", "blackbox", "alertmanager", "grafana", "demo"}
         for name, service in project["services"].items():
             assert re.search(r":v?\d+\.\d+\.\d+$", service["image"]), name
             assert service["user"].split(":")[0] not in {"", "0", "root"}, name
@@ -229,8 +173,8 @@ class TestContainers:
             if service.get("ports")
         }
         for path in (REPOSITORY / "prometheus" / "targets").glob("*.yml"):
-            for target in yaml.safe_load(path.read_text())[0]["targets"]:
-                assert target in published
+            for group in yaml.safe_load(path.read_text()):
+                assert set(group["targets"]) <= published
 
     def test_native_run_uses_the_same_ports_and_features(self, project: dict[str, Any], tmp_path: Path) -> None:
         """The two ways of running differ in addresses only."""

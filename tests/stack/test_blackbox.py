@@ -1,0 +1,126 @@
+"""The modules of the blackbox exporter, tried on real servers."""
+
+import http.server
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from genai_stack import REPOSITORY, binaries, ports
+
+MODULES = REPOSITORY / "prometheus" / "blackbox.yml"
+KEY = "sk-test"
+
+
+class Provider(http.server.BaseHTTPRequestHandler):
+    """Lists its models to whoever has the key."""
+
+    def do_GET(self) -> None:
+        """Answer 200 with the right key, without one 401, for health 204."""
+        good = self.path == "/healthz" or self.headers["Authorization"] == f"Bearer {KEY}"
+        self.send_response(200 if good else 401)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[str]:
+    """Serve a provider; its address."""
+    with http.server.ThreadingHTTPServer((ports.HOST, 0), Provider) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"{ports.HOST}:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[str]:
+    """Run a Redis server; its address."""
+    port = unused()
+    arguments = ("--port", str(port), "--bind", ports.HOST, "--save", "", "--appendonly", "no")
+    with running([str(binaries.require("redis-server")), *arguments]):
+        yield f"{ports.HOST}:{port}"
+
+
+@pytest.fixture(scope="module")
+def blackbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run the blackbox exporter with our modules, the key in another place; its address."""
+    folder = tmp_path_factory.mktemp("blackbox")
+    (folder / "key").write_text(KEY)
+    modules = yaml.safe_load(MODULES.read_text())
+    modules["modules"]["http_bearer"]["http"]["authorization"]["credentials_file"] = str(folder / "key")
+    (folder / "blackbox.yml").write_text(yaml.safe_dump(modules))
+    address = f"{ports.HOST}:{unused()}"
+    program = str(binaries.require("blackbox_exporter"))
+    with running([program, f"--config.file={folder / 'blackbox.yml'}", f"--web.listen-address={address}"]):
+        yield address
+
+
+class running:
+    """Run a program and stop it at the end."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.command = command
+
+    def __enter__(self) -> None:
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+
+
+def unused() -> int:
+    """Return a free port."""
+    return ports.choose(["grafana"], any_free=True)[0]["grafana"]
+
+
+def probe(blackbox: str, module: str, target: str, wanted: int) -> int:
+    """Ask until the answer is the wanted one, for servers that are still starting; returns the last answer."""
+    query = urllib.parse.urlencode({"module": module, "target": target})
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://{blackbox}/probe?{query}", timeout=15) as answer:
+                text = answer.read().decode()
+            success = int(text.split("\nprobe_success ")[1].split()[0])
+        except urllib.error.URLError:
+            success = -1
+        if success == wanted or time.monotonic() > deadline:
+            return success
+        time.sleep(0.1)
+
+
+def test_the_modules_are_accepted() -> None:
+    """The blackbox exporter would start with the file as it is shipped."""
+    command = [binaries.require("blackbox_exporter"), f"--config.file={MODULES}", "--config.check"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_http(blackbox: str, provider: str) -> None:
+    """A health page that answers is up, another answer is down, like a port where nobody listens."""
+    assert probe(blackbox, "http", f"http://{provider}/healthz", 1) == 1
+    assert probe(blackbox, "http", f"http://{provider}/v1/models", 0) == 0
+    assert probe(blackbox, "http", f"http://{ports.HOST}:{unused()}/", 0) == 0
+
+
+def test_http_with_a_key(blackbox: str, provider: str) -> None:
+    """The key in the file is sent."""
+    assert probe(blackbox, "http_bearer", f"http://{provider}/v1/models", 1) == 1
+
+
+def test_tcp_and_redis(blackbox: str, provider: str, redis: str) -> None:
+    """A port that answers is enough for tcp; Redis must answer as Redis does."""
+    assert probe(blackbox, "tcp", provider, 1) == 1
+    assert probe(blackbox, "redis", redis, 1) == 1
+    assert probe(blackbox, "redis", provider, 0) == 0
