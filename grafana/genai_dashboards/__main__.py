@@ -20,6 +20,9 @@ def text(dashboard: Dashboard) -> str:
     content = json.loads(JSONEncoder(sort_keys=True).encode(dashboard))
     for number, panel in enumerate(content["panels"], start=1):
         panel["id"] = number
+    # The SDK can but hide them in a menu; without this they stand where readers see them.
+    for shown in (*content["links"], *content["annotations"]["list"]):
+        del shown["placement"]
     return json.dumps(content, sort_keys=True, indent=2) + "\n"
 
 

@@ -1,64 +1,139 @@
-"""PromQL from the catalogue's metrics and the recorded series; no other module here spells a query."""
+"""PromQL from the catalogue's metrics and the recorded series; queries of one dashboard are in ``<topic>_queries``.
+
+A *series* is a metric of the catalogue or the name of a recorded series, whose level (the part before the first colon)
+says which labels it has. Every selector carries the matchers of the variables for the labels that its series has.
+"""
+
+from collections.abc import Sequence
 
 from genai_metrics import catalog
-from genai_metrics.catalog import MetricSpec
+from genai_metrics.catalog import SERVICE_LABEL, MetricSpec
+
+Series = MetricSpec | str
+
+SERVICE = 'service=~"$service"'
+MODE = 'mode=~"$mode"'
+RATE = "$__rate_interval"
+"""Window of rates: at least four scrapes, at least one step."""
+RANGE = "$__range"
+"""The dashboard's whole time range: window of totals."""
+
+SUBJECTS = "service_mode:genai_threshold_subjects:zero"
+"""A series for each service and mode that has recorded anything."""
 
 CALLS, CALL_DURATION, INPUT_TOKENS, OUTPUT_TOKENS = catalog.LLM_CALL.metrics[:4]
-FIRST_TOKEN = catalog.LLM_STREAM.metrics[0]
-COST = catalog.LLM_COST.metrics[0]
+FIRST_TOKEN, PER_OUTPUT_TOKEN = catalog.LLM_STREAM.metrics
+COST, COST_SAVED = catalog.LLM_COST.metrics
 
-ERRORS_PER_CALL = "service_mode:genai_llm_call_errors_per_call:ratio_rate5m"
-"""Recorded in prometheus/rules/recording.yml."""
-
-SELECTED = 'service=~"$service", mode=~"$mode"'
-"""Matchers of the dashboard's variables; every selector of an application metric carries them."""
-
-_RATE = "$__rate_interval"
-_RANGE = "$__range"
+_OF_APPLICATIONS = {metric for kind in catalog.BLOCK_KINDS for metric in kind.metrics}
 
 
-def selector(metric: MetricSpec, suffix: str = "", *matchers: str) -> str:
-    """Series of the metric within the dashboard's selection, narrowed by ``matchers``."""
-    return f"{metric.name}{suffix}{{{', '.join([SELECTED, *matchers])}}}"
+def recorded(level: str, metric: MetricSpec, suffix: str = "") -> str:
+    """Name of the metric's sum over the labels that ``level`` lacks; see prometheus/rules/recording_sums.yml."""
+    return f"{level}:{metric.name}{suffix}:sum"
 
 
-def rate(metric: MetricSpec, *by: str) -> str:
+def labels(series: Series) -> set[str]:
+    """Labels of a series that variables may select by."""
+    if isinstance(series, str):
+        return set(series.partition(":")[0].split("_"))
+    return {*series.label_names} | ({SERVICE_LABEL} if series in _OF_APPLICATIONS else set())
+
+
+def selector(series: Series, *matchers: str, suffix: str = "", everywhere: bool = False) -> str:
+    """Series within the dashboard's selection, narrowed by ``matchers``; ``everywhere``: of whatever mode."""
+    name = series if isinstance(series, str) else series.name
+    there = labels(series)
+    # `mode` of the host's CPU is another one.
+    about_mode = "mode" in there and SERVICE_LABEL in there and not everywhere
+    selected = [*([SERVICE] if SERVICE_LABEL in there else []), *([MODE] if about_mode else []), *matchers]
+    return f"{name}{suffix}{{{', '.join(selected)}}}" if selected else f"{name}{suffix}"
+
+
+def aggregated(operation: str, by: Sequence[str], expression: str) -> str:
+    """Aggregation by labels; by none of them into one value."""
+    return f"{operation} by ({', '.join(by)}) ({expression})" if by else f"{operation}({expression})"
+
+
+def rate(series: Series, *by: str, where: Sequence[str] = (), suffix: str = "", window: str = RATE) -> str:
     """Increase per second of a counter, summed by labels."""
-    return f"sum by ({', '.join(by)}) (rate({selector(metric)}[{_RATE}]))"
+    return aggregated("sum", by, f"rate({selector(series, *where, suffix=suffix)}[{window}])")
 
 
-def rate_per_hour(metric: MetricSpec, *by: str) -> str:
-    """Increase per hour of a counter, summed by labels."""
-    return f"{rate(metric, *by)} * 3600"
+def total(series: Series, *by: str, where: Sequence[str] = (), suffix: str = "", window: str = RANGE) -> str:
+    """Increase of a counter over the dashboard's time range, summed by labels."""
+    return aggregated("sum", by, f"increase({selector(series, *where, suffix=suffix)}[{window}])")
 
 
-def total(metric: MetricSpec) -> str:
-    """Increase of a counter over the dashboard's time range."""
-    return f"sum (increase({selector(metric)}[{_RANGE}]))"
+def latest(series: Series, *by: str, where: Sequence[str] = (), operation: str = "sum") -> str:
+    """Current value of a gauge, or of a recorded rate or ratio, aggregated by labels."""
+    return aggregated(operation, by, selector(series, *where))
 
 
-def share(metric: MetricSpec, matcher: str) -> str:
-    """Share of a counter's increase over the time range that matches; 0 when nothing matches."""
-    part = f"sum (increase({selector(metric, '', matcher)}[{_RANGE}]))"
-    return f"({part} or vector(0)) / ({total(metric)} > 0)"
+def ratio(part: str, whole: str) -> str:
+    """Part by whole, label by label: 0 where there is no part, absent where the whole is 0 or absent."""
+    return f"({part} or 0 * {whole}) / ({whole} > 0)"
 
 
-def quantile(level: float, metric: MetricSpec, *by: str) -> str:
-    """Quantile of a histogram by labels; its buckets limit its resolution."""
-    labels = ", ".join([*by, "le"])
-    return f"histogram_quantile({level}, sum by ({labels}) (rate({selector(metric, '_bucket')}[{_RATE}])))"
+def mean(metric: MetricSpec, *by: str, where: Sequence[str] = (), window: str = RATE) -> str:
+    """Mean of what a histogram has observed, by labels; absent where it observed nothing."""
+    return quotient(
+        rate(metric, *by, where=where, suffix="_sum", window=window),
+        rate(metric, *by, where=where, suffix="_count", window=window),
+    )
 
 
-def quantile_of_range(level: float, metric: MetricSpec) -> str:
-    """Quantile of a histogram over the whole time range."""
-    return f"histogram_quantile({level}, sum by (le) (increase({selector(metric, '_bucket')}[{_RANGE}])))"
+def quotient(part: str, whole: str) -> str:
+    """Part by whole, label by label; absent where either is absent or the whole is 0."""
+    return f"{part} / ({whole} > 0)"
 
 
-def error_ratio() -> str:
-    """Recorded share of failed calls by service and mode."""
-    return f"{ERRORS_PER_CALL}{{{SELECTED}}}"
+def quantile(level: float, series: Series, *by: str, where: Sequence[str] = (), window: str = RATE) -> str:
+    """Quantile of a histogram by labels, interpolated within a bucket; absent where it observed nothing.
+
+    ``series`` is a metric, or the recorded sum of its buckets.
+    """
+    suffix = "" if isinstance(series, str) else "_bucket"
+    observed = rate(series, *by, "le", where=where, suffix=suffix, window=window)
+    # Of nothing the quantile is NaN, which compares with no number.
+    return f"(histogram_quantile({level}, {observed}) >= 0)"
 
 
-def label_values(metric: MetricSpec, label: str, matcher: str = "") -> str:
-    """Query of a dashboard variable: the values of a label of the metric."""
-    return f"label_values({metric.name}{{{matcher}}}, {label})" if matcher else f"label_values({metric.name}, {label})"
+def buckets(metric: MetricSpec, *where: str, suffix: str = "_bucket") -> str:
+    """Observations per second in each bucket: the cells of a heatmap."""
+    return rate(metric, "le", where=where, suffix=suffix)
+
+
+def largest(number: int, expression: str) -> str:
+    """The series with the largest values."""
+    return f"topk({number}, {expression})"
+
+
+def otherwise(first: str, second: str, *on: str) -> str:
+    """The first; where it has nothing for the labels ``on`` (nothing at all, if none are named), the second."""
+    return f"({first}) or on ({', '.join(on)}) ({second})"
+
+
+def among(expression: str, others: str, *on: str) -> str:
+    """Series for whose labels ``others`` has one: the rows of a table that another column chooses."""
+    return f"({expression}) and on ({', '.join(on)}) ({others})"
+
+
+def named(label: str, **expressions: str) -> str:
+    """Values without labels in one result, each called by its keyword in ``label``, underscores as spaces."""
+    return " or ".join(
+        f'label_replace({expression}, "{label}", "{name.replace("_", " ")}", "", "")'
+        for name, expression in expressions.items()
+    )
+
+
+def firing_alerts(categories: str = ".+") -> str:
+    """Alerts of these categories that fire: on the selected services, and on no service in particular."""
+    selected = f'alertstate="firing", alertname!="Watchdog", category=~"{categories}", service=~"$service|"'
+    return f"ALERTS{{{selected}}}"
+
+
+def label_values(series: Series, label: str, *matchers: str) -> str:
+    """Query of a dashboard variable: the values of a label."""
+    name = series if isinstance(series, str) else series.name
+    return f"label_values({name}{{{', '.join(matchers)}}}, {label})" if matchers else f"label_values({name}, {label})"
