@@ -178,8 +178,9 @@ def _halt_exporter(pid: int, seconds: float, stop: bool) -> None:
     """Halt the exporter's process for some time, and let it go on whatever ends the wait."""
     if not stop:
         click.echo(f"{EXPORTER_FAULT}: the exporter (process {pid}) is halted for {_span(seconds)}. Ctrl-C ends it.")
-        os.kill(pid, signal.SIGSTOP)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
+            os.kill(pid, signal.SIGSTOP)
             time.sleep(seconds)
         except KeyboardInterrupt:
             pass
