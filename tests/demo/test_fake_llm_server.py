@@ -33,9 +33,8 @@ MESSAGES = st.lists(
     max_size=3,
 )
 REQUESTS = st.fixed_dictionaries(
-    {"model": st.just("gpt-4o-mini"), "messages": MESSAGES | JSON},
+    {"model": st.just("gpt-4o-mini"), "messages": st.just(QUESTION) | MESSAGES | JSON, "max_tokens": st.just(9) | JSON},
     optional={
-        "max_tokens": st.integers(-1, 50) | JSON,
         "stream": st.booleans() | JSON,
         "stream_options": JSON,
         "system": JSON,
@@ -143,6 +142,23 @@ class TestWaiting:
         assert times[0] > 0.3
         assert times[-1] > times[0] + 0.1
 
+    def test_models_that_think_do_so_first(self) -> None:
+        """The first token comes after the time that the thoughts take."""
+        with fake_llm("--speed", "10") as server, server.openai() as client:
+            began = time.monotonic()
+            made: Any = client.chat.completions.create(
+                model="o4-mini",
+                messages=QUESTION,
+                reasoning_effort="high",
+                stream=True,
+                stream_options={"include_usage": True},
+            )
+            next(iter(made))
+            first = time.monotonic() - began
+            thoughts = list(made)[-1].usage.completion_tokens_details.reasoning_tokens
+        assert thoughts > 500
+        assert first > thoughts * 0.006 / 10  # 12 ms is usual for a token, 7 ms rare
+
     def test_the_fault_latency_adds(self, llm: FakeLlm) -> None:
         """Embeddings take longer, too."""
         llm.set_fault("latency", add_seconds=0.3)
@@ -212,6 +228,20 @@ class TestFaults:
         assert 0 < drop["seconds_left"] <= 60
         assert drop["parameters"] == {"quality": 0.25, "provider": None}
         assert [name for name, fault in faults.items() if fault["active"]] == ["quality_drop"]
+
+    def test_quality_drop(self, llm: FakeLlm) -> None:
+        """Scores are lower than without it, of the provider that it is for."""
+
+        def mean() -> float:
+            with llm.openai() as client:
+                made = [client.chat.completions.create(model="gpt-4o-mini", messages=JUDGE) for _ in range(20)]
+            return sum(json.loads(each.choices[0].message.content or "")["score"] for each in made) / 20
+
+        usual = mean()
+        llm.set_fault("quality_drop", quality=0.3, provider="anthropic")
+        assert mean() > 0.7
+        llm.set_fault("quality_drop", quality=0.3)
+        assert mean() < 0.5 < 0.7 < usual
 
     def test_end_when_told(self, llm: FakeLlm) -> None:
         """One by its name; ending it again does no harm."""
