@@ -36,15 +36,18 @@ def threshold_lines(kpi: str, worse: Worse, ref: str = "T", *matchers: str) -> p
     return targets.over_time(lines, "{{severity}} threshold", ref)
 
 
-def judged(value: str, kpi: str, worse: Worse, *matchers: str) -> str:
+def judged(value: str, kpi: str, worse: Worse, *matchers: str, because: str = "") -> str:
     """The value with a label ``state``, by which ``panels`` colours it: ok, warning or critical.
 
-    ``value`` has no labels. Without thresholds everything is ok.
+    ``value`` has no labels; ``because`` is what is compared with the thresholds, if not the value itself. Without
+    thresholds everything is ok.
     """
 
     def passed(severity: str) -> str:
-        condition = f"({value}) {_PASSED[worse]} scalar({strictest(kpi, worse, severity, *matchers)})"
-        return f'label_replace({condition}, "state", "{severity}", "", "")'
+        limit = f"scalar({strictest(kpi, worse, severity, *matchers)})"
+        condition = f"({because or value}) {_PASSED[worse]} {limit}"
+        shown = f"({value}) and on () ({condition})" if because else condition
+        return f'label_replace({shown}, "state", "{severity}", "", "")'
 
     fine = f'label_replace(({value}), "state", "ok", "", "")'
     return f"{passed('critical')} or on () {passed('warning')} or on () {fine}"

@@ -4,7 +4,7 @@ A *series* is a metric of the catalogue or the name of a recorded series, whose 
 says which labels it has. Every selector carries the matchers of the variables for the labels that its series has.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from genai_metrics import catalog
 from genai_metrics.catalog import SERVICE_LABEL, MetricSpec
@@ -119,11 +119,10 @@ def among(expression: str, others: str, *on: str) -> str:
     return f"({expression}) and on ({', '.join(on)}) ({others})"
 
 
-def named(label: str, **expressions: str) -> str:
-    """Values without labels in one result, each called by its keyword in ``label``, underscores as spaces."""
+def named(label: str, expressions: Mapping[str, str]) -> str:
+    """Values without labels in one result, each called by its name in ``label``."""
     return " or ".join(
-        f'label_replace({expression}, "{label}", "{name.replace("_", " ")}", "", "")'
-        for name, expression in expressions.items()
+        f'label_replace({expression}, "{label}", "{name}", "", "")' for name, expression in expressions.items()
     )
 
 
