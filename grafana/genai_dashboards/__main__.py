@@ -8,10 +8,10 @@ from pathlib import Path
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from genai_dashboards import performance
+from genai_dashboards import cost, performance
 
 FOLDER = Path(__file__).resolve().parents[1] / "dashboards"
-DASHBOARDS = {"performance.json": performance.build}
+DASHBOARDS = {"performance.json": performance.build, "cost.json": cost.build}
 """Every dashboard's file name with the function that builds it."""
 
 

@@ -37,6 +37,7 @@ COLOURS: Final = {
 
 REQUESTS_PER_SECOND: Final = units.RequestsPerSecond
 PER_SECOND: Final = units.CountsPerSecond
+PER_MINUTE: Final = units.CountsPerMinute
 SECONDS: Final = units.Seconds
 DURATION: Final = units.DurationSeconds
 """Long times, in words: uptime, age."""
