@@ -13,6 +13,7 @@ from genai_metrics.catalog import (
     EXPORTER_METRICS,
     FAULT_REASONS,
     GPU_METRICS,
+    HOST_METRICS,
     LABEL_OVERFLOW,
     OVERFLOW,
     RECORDER_FAULT,
@@ -59,6 +60,8 @@ def text() -> str:
     parts.append("Reasons of recorder faults: " + ", ".join(f"`{reason}`" for reason in FAULT_REASONS) + ".\n")
     parts.append("## The exporter\n")
     parts += ["\n".join(_metric(metric, ())) for metric in EXPORTER_METRICS]
+    parts.append("## The host\n")
+    parts += ["\n".join(_metric(metric, ())) for metric in HOST_METRICS]
     parts.append("## GPUs\n")
     parts += ["\n".join(_metric(metric, ())) for metric in GPU_METRICS]
     return "\n".join(parts)

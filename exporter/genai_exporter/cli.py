@@ -103,12 +103,37 @@ _SHARED_OPTION = click.option(
 )
 
 
+def _host_path(text: str) -> Path:
+    if not text.strip():
+        raise ValueError("the name is empty; give a directory")
+    return Path(text).expanduser()
+
+
 _SWITCH = "collector_"
 """What the parameters begin with that switch collectors."""
 
 
+_ROOT = "path_"
+"""What the parameters begin with that say where the host is."""
+_ROOT_HELP = {
+    "procfs": "Where the host's /proc is mounted, for an exporter in a container that watches its host.",
+    "sysfs": "Where the host's /sys is mounted.",
+    "cgroupfs": "Where the cgroup is mounted whose limits count (default: fs/cgroup in sysfs).",
+    "rootfs": "Where the host's root is mounted, to ask its file systems for their space.",
+}
+
+
 def _collector_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command a switch for each collector, as other Prometheus exporters have them."""
+    """Give a command a switch for each collector and the host's paths, as other Prometheus exporters have them."""
+    for name in reversed(configuration.ROOTS):
+        path = click.option(
+            f"--path.{name}",
+            _ROOT + name,
+            metavar="DIR",
+            callback=_reading(_host_path),
+            help=_ROOT_HELP[name],
+        )
+        command = path(command)
     for name in reversed(configuration.COLLECTORS):
         switch = click.option(
             f"--collector.{name}/--no-collector.{name}",
@@ -186,10 +211,11 @@ def serve(config_file: Path | None, enable_lifecycle: bool, **options: Any) -> N
     hold_hangups()
     given = {name: value for name, value in options.items() if value is not None}
     switches = {name: given.pop(_SWITCH + name) for name in configuration.COLLECTORS if _SWITCH + name in given}
+    roots = {name: given.pop(_ROOT + name) for name in configuration.ROOTS if _ROOT + name in given}
 
     def load() -> configuration.Config:
         config = configuration.Config() if config_file is None else configuration.read(config_file)
-        return replace(config, **given).switched(switches)
+        return replace(config, **given).switched(switches).rooted(roots)
 
     try:
         config = load()

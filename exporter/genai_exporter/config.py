@@ -1,7 +1,7 @@
 """What the exporter can be told: its settings, their defaults, and how a YAML file gives them.
 
-Reads no environment and no command line (``cli`` does); imports the standard library, the catalogue, the YAML reader
-and ``directory``.
+Reads no environment and no command line (``cli`` does); imports the standard library, the catalogue, the YAML reader,
+``directory`` and what says where the host is.
 """
 
 import ipaddress
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from genai_exporter.collectors.host_files import Roots
 from genai_exporter.directory import Limits
 from genai_metrics import yamlfile
 from genai_metrics.blockfile import MAX_FILE_BYTES
@@ -33,8 +34,11 @@ _KEYS = (
 _ADDRESS_FORM = "give HOST:PORT, such as 127.0.0.1:9840, [::1]:9840 or, for all interfaces, :9840"
 _UNIX = "unix:"
 
-COLLECTORS = ("gpu",)
+COLLECTORS = ("host", "gpu")
 """Collectors that can be switched off; that of the applications cannot."""
+
+ROOTS = {"procfs": "proc", "sysfs": "sys", "cgroupfs": "cgroup", "rootfs": "root"}
+"""Names, as settings, of where the host collector finds the host, and as fields of ``Roots``."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class Config:
     ``listen_addresses``: at least one. ``web_config_file`` says how they are secured; None: not at all.
     ``born_at_zero_seconds`` (>= 0): how long a new series is shown as 0 before it is shown with its value.
     ``label_caps``: the most values that a label may take in one service, for every capped label. ``collectors``: the
-    settings of each of ``COLLECTORS``.
+    settings of each of ``COLLECTORS``. ``host_roots``: where the host is that the host collector watches.
     """
 
     metrics_dir: Path | None = None
@@ -123,12 +127,17 @@ class Config:
     collectors: Mapping[str, CollectorSettings] = field(
         default_factory=lambda: {name: CollectorSettings() for name in COLLECTORS}
     )
+    host_roots: Roots = field(default_factory=Roots)
     log_level: str = "info"
 
     def switched(self, switches: Mapping[str, bool]) -> "Config":
         """Return these settings with collectors switched on or off."""
         changed = {name: replace(self.collectors[name], enabled=enabled) for name, enabled in switches.items()}
         return replace(self, collectors={**self.collectors, **changed})
+
+    def rooted(self, roots: Mapping[str, Path]) -> "Config":
+        """Return these settings with the host elsewhere; ``roots`` by the names of ``ROOTS``."""
+        return replace(self, host_roots=replace(self.host_roots, **{ROOTS[name]: at for name, at in roots.items()}))
 
 
 def seconds(text: str) -> float:
@@ -176,7 +185,7 @@ def read(path: Path) -> Config:
         label_caps={**config.label_caps, **{name: caps.integer(name, minimum=1) for name in given}},
         collectors=_collectors(root.section("collectors")),
         log_level=level,
-    )
+    ).rooted(_roots(root.section("collectors").section("host")))
 
 
 def _collectors(given: Section) -> dict[str, CollectorSettings]:
@@ -185,12 +194,17 @@ def _collectors(given: Section) -> dict[str, CollectorSettings]:
     default, read_ = CollectorSettings(), {}
     for name in COLLECTORS:
         one = given.section(name)
-        one.check_keys(("enabled", "timeout_seconds"))
+        one.check_keys(("enabled", "timeout_seconds", *(ROOTS if name == "host" else ())))
         read_[name] = CollectorSettings(
             one.boolean("enabled", default.enabled),
             one.number("timeout_seconds", default.timeout_seconds, minimum=0.1, maximum=600),
         )
     return read_
+
+
+def _roots(host: Section) -> dict[str, Path]:
+    """Read where the host is; relative paths are taken from the folder of the file."""
+    return {name: host.path.parent / Path(host.text(name)).expanduser() for name in ROOTS if host.has(name)}
 
 
 def _limits(given: Section) -> Limits:

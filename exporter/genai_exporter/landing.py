@@ -9,7 +9,7 @@ from html import escape
 from string import Template
 
 from genai_exporter.collectors.exporter import APPLICATIONS, Outcome
-from genai_metrics.catalog import BLOCK_KINDS, EXPORTER_METRICS, GPU_METRICS, OVERFLOW, MetricSpec
+from genai_metrics.catalog import BLOCK_KINDS, EXPORTER_METRICS, GPU_METRICS, HOST_METRICS, OVERFLOW, MetricSpec
 
 _STATES = {
     "live": "of living processes",
@@ -26,6 +26,7 @@ _COLLECTS = {
 }
 _FAMILIES: tuple[tuple[str, tuple[MetricSpec, ...]], ...] = (
     ("Applications", tuple(dict.fromkeys(metric for kind in BLOCK_KINDS for metric in kind.metrics))),
+    ("The host", HOST_METRICS),
     ("GPUs", GPU_METRICS),
     ("The exporter itself", EXPORTER_METRICS),
 )

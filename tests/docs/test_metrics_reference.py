@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from genai_metrics.catalog import BLOCK_KINDS, EXPORTER_METRICS, GPU_METRICS
+from genai_metrics.catalog import BLOCK_KINDS, EXPORTER_METRICS, GPU_METRICS, HOST_METRICS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -21,6 +21,6 @@ def test_names_every_metric_once() -> None:
     """Also those that two kinds of block hold."""
     page = (DOCS / "metrics.md").read_text("utf-8").splitlines()
     names = {metric.name for kind in BLOCK_KINDS for metric in kind.metrics}
-    names |= {metric.name for metric in (*EXPORTER_METRICS, *GPU_METRICS)}
+    names |= {metric.name for metric in (*EXPORTER_METRICS, *HOST_METRICS, *GPU_METRICS)}
     headings = [line.removeprefix("### `").removesuffix("`") for line in page if line.startswith("### ")]
     assert sorted(headings) == sorted(names)

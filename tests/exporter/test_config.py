@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from genai_exporter import config
+from genai_exporter.collectors.host_files import Roots
 from genai_exporter.config import Address, CollectorSettings, Config, UnixAddress
 from genai_exporter.directory import Limits
 from genai_metrics.catalog import DEFAULT_LABEL_CAPS
@@ -133,6 +134,7 @@ class TestRead:
         """Switches and limits; options switch over what the file says, and leave the limits alone."""
         read = config.read(write(tmp_path, "collectors:\n  gpu: {enabled: false, timeout_seconds: 2}\n"))
         assert read.collectors["gpu"] == CollectorSettings(enabled=False, timeout_seconds=2)
+        assert read.collectors["host"] == CollectorSettings()
         assert read.switched({"gpu": True}).collectors["gpu"] == CollectorSettings(enabled=True, timeout_seconds=2)
         assert read.switched({}) == read
 
@@ -143,6 +145,15 @@ class TestRead:
     def test_a_relative_directory_starts_at_the_file(self, tmp_path: Path) -> None:
         """The working directory of the exporter does not matter."""
         assert config.read(write(tmp_path, "metrics_dir: metrics\n")).metrics_dir == tmp_path / "metrics"
+
+    def test_where_the_host_is(self, tmp_path: Path) -> None:
+        """Each path by itself, relative ones from the folder of the file; the command line wins."""
+        read = config.read(write(tmp_path, "collectors:\n  host: {procfs: /host/proc, rootfs: host, cgroupfs: /c}\n"))
+        assert read.host_roots == Roots(proc=Path("/host/proc"), root=tmp_path / "host", cgroup=Path("/c"))
+        assert read.rooted({"sysfs": Path("/s"), "cgroupfs": Path("/d")}).host_roots == Roots(
+            Path("/host/proc"), Path("/s"), Path("/d"), tmp_path / "host"
+        )
+        assert config.read(write(tmp_path, "collectors: {host: {enabled: no}}\n")).host_roots == Roots()
 
     @pytest.mark.parametrize(
         ("text", "line", "hint"),
@@ -166,6 +177,12 @@ class TestRead:
             ("metrics_dir_limits:\n  file: 1\n", 2, "unknown key 'file' in metrics_dir_limits; did you mean 'files'?"),
             ("metrics_dir_limits:\n  files: 0\n", 2, "metrics_dir_limits.files must be at least 1, not 0"),
             ("collectors:\n  gpus: {}\n", 2, "unknown key 'gpus' in collectors; did you mean 'gpu'?"),
+            ("collectors:\n  gpu: {procfs: /proc}\n", 2, "unknown key 'procfs' in collectors.gpu"),
+            (
+                "collectors:\n  host: {procsf: /proc}\n",
+                2,
+                "unknown key 'procsf' in collectors.host; did you mean 'procfs'",
+            ),
             ("collectors:\n  gpu: false\n", 2, "collectors.gpu must be a mapping"),
             ("collectors:\n  gpu:\n    timeout_seconds: 0\n", 3, "collectors.gpu.timeout_seconds must be at least 0.1"),
             (

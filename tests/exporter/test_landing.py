@@ -9,7 +9,7 @@ import pytest
 from genai_exporter.collectors.exporter import Outcome, Totals
 from genai_exporter.collectors.frame import Collected
 from genai_exporter.landing import Page, render
-from genai_metrics.catalog import BLOCK_KINDS, EXPORTER_METRICS, GPU_METRICS
+from genai_metrics.catalog import BLOCK_KINDS, EXPORTER_METRICS, GPU_METRICS, HOST_METRICS
 
 FILES = {"live": 3, "dead": 0, "folded": 12, "rejected": 0, "partial": 0}
 
@@ -95,7 +95,8 @@ class TestRender:
     def test_lists_every_metric_of_the_catalogue(self) -> None:
         """Nothing that may appear in a scrape is missing from the page."""
         text, _ = read(BUSY)
-        specs = [*(metric for kind in BLOCK_KINDS for metric in kind.metrics), *GPU_METRICS, *EXPORTER_METRICS]
+        applications = [metric for kind in BLOCK_KINDS for metric in kind.metrics]
+        specs = [*applications, *HOST_METRICS, *GPU_METRICS, *EXPORTER_METRICS]
         assert [spec.name for spec in specs if spec.name not in text] == []
 
     def test_a_collector_that_failed(self) -> None:

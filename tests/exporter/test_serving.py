@@ -16,7 +16,7 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from genai_metrics.catalog import EXPORTER_METRICS, GPU_METRICS
+from genai_metrics.catalog import EXPORTER_METRICS, GPU_METRICS, HOST_METRICS
 from genai_stack.binaries import require
 
 # prometheus_client's OpenMetrics parser carries no types.
@@ -67,7 +67,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 def split(families: Iterable[Metric]) -> tuple[Series, Series]:
     """Return the exporter's own series and those of the applications."""
-    names = {spec.name for spec in (*EXPORTER_METRICS, *GPU_METRICS)}
+    names = {spec.name for spec in (*EXPORTER_METRICS, *HOST_METRICS, *GPU_METRICS)}
     own: Series = {}
     applications: Series = {}
     for family in families:

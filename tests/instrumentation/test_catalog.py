@@ -14,12 +14,15 @@ from genai_metrics.catalog import (
     EXPORTER_METRICS,
     FAULT_REASONS,
     GPU_METRICS,
+    HOST_METRICS,
     BlockKind,
     MetricSpec,
 )
 
 METRICS = list(
-    dict.fromkeys([metric for kind in BLOCK_KINDS for metric in kind.metrics] + [*EXPORTER_METRICS, *GPU_METRICS])
+    dict.fromkeys(
+        [metric for kind in BLOCK_KINDS for metric in kind.metrics] + [*EXPORTER_METRICS, *HOST_METRICS, *GPU_METRICS]
+    )
 )
 NAMES = [metric.name for metric in METRICS]
 # Set by Prometheus, by us beside the labels of a metric, or by neither because nobody may.

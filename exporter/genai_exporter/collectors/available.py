@@ -6,9 +6,13 @@ from genai_exporter.collectors.exporter import reserved_names
 from genai_exporter.collectors.families import Collector
 from genai_exporter.collectors.frame import Frame
 from genai_exporter.collectors.gpu import GpuCollector
+from genai_exporter.collectors.host import HostCollector
 from genai_exporter.config import Config
 
-AVAILABLE: tuple[tuple[str, Callable[[Config], Collector]], ...] = (("gpu", lambda config: GpuCollector()),)
+AVAILABLE: tuple[tuple[str, Callable[[Config], Collector]], ...] = (
+    ("host", lambda config: HostCollector(config.host_roots)),
+    ("gpu", lambda config: GpuCollector()),
+)
 """Name of each collector, and what makes it."""
 
 

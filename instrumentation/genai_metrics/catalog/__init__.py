@@ -5,6 +5,7 @@ Pure data; imports the standard library only.
 
 from genai_metrics.catalog.exemplars import EXEMPLAR_KINDS, LLM_CALL_EXEMPLARS, WORKFLOW_EXEMPLARS
 from genai_metrics.catalog.gpu import GPU_METRICS
+from genai_metrics.catalog.host import HOST_METRICS
 from genai_metrics.catalog.llm import (
     CALL_SECONDS,
     FIRST_TOKEN_SECONDS,
@@ -141,6 +142,7 @@ __all__ = [
     "FIRST_PASS",
     "FIRST_TOKEN_SECONDS",
     "GPU_METRICS",
+    "HOST_METRICS",
     "LABEL_OVERFLOW",
     "LLM_CALL",
     "LLM_CALL_EXEMPLARS",
