@@ -201,7 +201,7 @@ class TestBadRequests:
         assert (account["requests"], account["errors"], account["input_tokens"]) == (1, {"400": 1}, 0)
         assert len(llm.accounts()) == 1
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=80, deadline=None)
     @given(
         body=REQUESTS,
         path=st.sampled_from(["openai/v1/chat/completions", "anthropic/v1/messages", "openai/v1/embeddings"]),
