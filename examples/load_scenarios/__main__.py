@@ -15,7 +15,7 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from load_scenarios import report  # noqa: E402
-from load_scenarios.running import run  # noqa: E402
+from load_scenarios.running import answers, run  # noqa: E402
 from load_scenarios.scenarios import SCENARIOS  # noqa: E402
 from load_scenarios.seen import Prometheus  # noqa: E402
 
@@ -76,6 +76,8 @@ def main(
     if users is not None:
         scenario = scenario.with_users(users)
     asked = Prometheus(prometheus, service) if prometheus else None
+    if not answers(host, patience=60):
+        raise click.ClickException(f"nothing answers at {host}; start the demo with `make up`, or give its --host")
     before = asked.settled(still=0) if asked else None
     load = run(scenario, host, scenario.seconds if duration is None else duration, seed)
     after = asked.settled() if asked else None

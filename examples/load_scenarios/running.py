@@ -71,6 +71,18 @@ def run(scenario: Scenario, host: str, seconds: float | None, seed: int) -> Load
     return _summary(scenario, environment, elapsed)
 
 
+def answers(host: str, patience: float) -> bool:
+    """Whether the service answers within ``patience`` seconds; it may still be starting."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return requests.get(f"{host}/healthz", timeout=5).ok
+        except requests.ConnectionError:
+            if time.monotonic() > deadline:
+                return False
+            gevent.sleep(0.2)
+
+
 def think_seconds(scenario: Scenario, now: datetime) -> float:
     """Return how long people think on average; by day they have more to ask than by night."""
     if not scenario.follows_the_day:

@@ -8,6 +8,7 @@ import click
 
 from genai_stack import REPOSITORY, binaries, compose, native, ports, runfile
 from genai_stack.glance import Glance
+from genai_stack.layout import Layout
 from genai_stack.progress import Progress
 from genai_stack.supervisor import Supervisor
 
@@ -60,9 +61,9 @@ def up(
 ) -> None:
     """Start everything: with Docker Compose if its engine answers, else natively until Ctrl-C."""
     wants_native = force_native or for_seconds is not None or port_offset or free_ports
-    if not wants_native and compose.engine_answers():
-        sys.exit(_up_in_containers(demo))
     try:
+        if not wants_native and compose.engine_answers():
+            sys.exit(_up_in_containers(demo))
         with runfile.held(run_dir.resolve()):
             sys.exit(_up_natively(run_dir.resolve(), demo, for_seconds, port_offset, free_ports))
     except (runfile.AlreadyRunning, binaries.MissingServer, ValueError) as error:
@@ -86,7 +87,7 @@ def _up_natively(run: Path, demo: bool, for_seconds: float | None, port_offset: 
     chosen, taken = ports.choose(ports.DEFAULT_PORTS, port_offset, free_ports)
     for line in taken:
         click.echo(line)
-    layout = native.Layout(run, chosen)
+    layout = Layout(run, chosen)
     native.prepare(layout)
     services, notes = native.services(layout, demo, report=click.echo)
     progress = Progress(notes=notes, glance=Glance(layout.url("prometheus")).text)
