@@ -191,7 +191,8 @@ class Scraper:
         """Log the fault of a collector once, when it begins, and its end."""
         before = {} if self.last is None else _errors(self.last)
         for name, error in _errors(outcome).items():
-            if error is not None and error != before.get(name):
+            # Not when the text changes: of one that hangs and one that is late at each scrape it alternates.
+            if error is not None and before.get(name) is None:
                 log.error("collector failed", extra={"fields": {"collector": name, "error": error}})
             elif error is None and before.get(name) is not None:
                 log.info("collector works again", extra={"fields": {"collector": name}})

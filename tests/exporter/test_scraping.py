@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from genai_exporter.collectors.exporter import ExporterMetrics
 from genai_exporter.collectors.families import Collector
-from genai_exporter.collectors.frame import Frame
+from genai_exporter.collectors.frame import Collected, Frame
 from genai_exporter.reload import ReloadState
 from genai_exporter.scraping import Format, Scraper
 
@@ -177,6 +177,32 @@ class TestSharing:
         asyncio.run(run())
         assert scraper.wait(30)
 
+    def test_a_scrape_that_is_about_to_read_counts_as_running(self) -> None:
+        """Between its thread's start and that of the applications' thread, the directory must not be closed."""
+        began, go_on = threading.Event(), threading.Event()
+
+        class HeldFrame(Frame):
+            """Waits before anything is read."""
+
+            def start(self, flavours: Collection[bool]) -> Callable[[], tuple[Collected, ...]]:
+                """Wait for the test."""
+                began.set()
+                assert go_on.wait(30)
+                return super().start(flavours)
+
+        scraper = scraper_of(FakeApplications())
+        scraper.use(HeldFrame([]))
+
+        async def run() -> None:
+            waiting = asyncio.create_task(scraper.metrics(TEXT))
+            await until(began.is_set)
+            assert not scraper.wait(0)
+            go_on.set()
+            await waiting
+
+        asyncio.run(run())
+        assert scraper.wait(30)
+
 
 class TestFailure:
     """A failing collector costs its own series only."""
@@ -200,6 +226,19 @@ class TestFailure:
             assert b"process_resident_memory_bytes" in body
         assert scraper.last is not None
         assert scraper.last.error == "directory went away"
+        assert [record.getMessage() for record in caplog.records] == ["collector failed"]
+
+    def test_a_fault_is_logged_once_whatever_its_words(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Of a collector that hangs they change from scrape to scrape; that would fill the log."""
+        applications = FakeApplications()
+        scraper = scraper_of(applications)
+
+        async def run() -> None:
+            for words in ("one", "another", "one"):
+                applications.fail = OSError(words)
+                await scraper.metrics(TEXT)
+
+        asyncio.run(run())
         assert [record.getMessage() for record in caplog.records] == ["collector failed"]
 
     def test_recovery_is_served_and_logged(self, caplog: pytest.LogCaptureFixture) -> None:
