@@ -200,7 +200,7 @@ def top_tenants() -> table.Panel:
         Column("LLM calls", top, style.COUNT, 0),
         Column("Failed", among(total(queries.TENANT_ERRORS, "tenant"), top, "tenant"), style.COUNT, 0),
         Column("Tokens", among(total(queries.TENANT_TOKENS, "tenant"), top, "tenant"), style.COUNT),
-        Column("Cost", among(total(queries.TENANT_COST, "tenant"), top, "tenant"), style.DOLLARS, style.CENTS),
+        Column("Cost", among(total(queries.TENANT_COST, "tenant"), top, "tenant"), style.DOLLARS),
         sort="LLM calls",
         no_value=_TENANTS,
     )

@@ -40,12 +40,12 @@ def labels(series: Series) -> set[str]:
     return {*series.label_names} | ({SERVICE_LABEL} if series in _OF_APPLICATIONS else set())
 
 
-def selector(series: Series, *matchers: str, suffix: str = "", everywhere: bool = False) -> str:
-    """Series within the dashboard's selection, narrowed by ``matchers``; ``everywhere``: of whatever mode."""
+def selector(series: Series, *matchers: str, suffix: str = "") -> str:
+    """Series within the dashboard's selection, narrowed by ``matchers``."""
     name = series if isinstance(series, str) else series.name
     there = labels(series)
     # `mode` of the host's CPU is another one.
-    about_mode = "mode" in there and SERVICE_LABEL in there and not everywhere
+    about_mode = "mode" in there and SERVICE_LABEL in there
     selected = [*([SERVICE] if SERVICE_LABEL in there else []), *([MODE] if about_mode else []), *matchers]
     return f"{name}{suffix}{{{', '.join(selected)}}}" if selected else f"{name}{suffix}"
 

@@ -53,8 +53,8 @@ HERTZ: Final = units.Hertz
 TEXT: Final = "string"
 TOKENS_PER_SECOND: Final = "suffix: tokens/s"
 
-CENTS, MICRODOLLARS = 2, 6
-"""Decimals of sums of money, and of the cost of a single request: $0.000045 must not read as $0.00."""
+MICRODOLLARS: Final = 6
+"""Decimals of the cost of a single request: $0.000045 must not read as $0.00. Sums leave the choice to Grafana."""
 
 NO_REQUESTS: Final = "no requests in this time range"
 NO_CALLS: Final = "no LLM calls in this time range"
