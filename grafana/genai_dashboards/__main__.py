@@ -8,10 +8,10 @@ from pathlib import Path
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from genai_dashboards import cost, performance
+from genai_dashboards import cache, cost, performance
 
 FOLDER = Path(__file__).resolve().parents[1] / "dashboards"
-DASHBOARDS = {"performance.json": performance.build, "cost.json": cost.build}
+DASHBOARDS = {"performance.json": performance.build, "cost.json": cost.build, "cache.json": cache.build}
 """Every dashboard's file name with the function that builds it."""
 
 

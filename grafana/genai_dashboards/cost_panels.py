@@ -6,7 +6,7 @@ from genai_dashboards import cost_queries as queries
 from genai_dashboards import links, style
 from genai_dashboards.limits import stepped
 from genai_dashboards.panels import graph, number, pie, stacked
-from genai_dashboards.queries import RATE
+from genai_dashboards.queries import rate, total
 from genai_dashboards.tables import Column, Rows, table_of
 from genai_dashboards.targets import at_the_end, over_time
 
@@ -51,8 +51,8 @@ def cost_per_request() -> stat.Panel:
     """Spend by request."""
     return dollars(
         "Cost per request",
-        "Cost in the time range by workflows, or by LLM calls in modes without workflows; cached answers included.",
-        queries.cost_per_request(),
+        "Cost in the time range by workflows (of services that record none: by LLM calls); cached answers included.",
+        queries.cost_per_request(total),
     ).decimals(style.MICRODOLLARS)
 
 
@@ -103,7 +103,7 @@ def modes() -> table.Panel:
     """What each mode costs."""
     return table_of(
         "Cost by mode",
-        "Of the time range. Requests are workflows, or LLM calls in modes without workflows. Click a mode to see it "
+        "Of the time range. Requests are workflows; of services that record none, LLM calls. Click a mode to see it "
         "alone.",
         Rows({"mode": "Mode"}, {"Mode": links.on_row("cost", mode="Mode")}),
         Column("Cost", queries.of_mode("cost"), style.DOLLARS, _DECIMALS),
@@ -120,7 +120,7 @@ def modes() -> table.Panel:
 def models() -> table.Panel:
     """What each model costs."""
     return table_of(
-        "Cost by model",
+        "Cost by model, in figures",
         "Of the time range. The cost of unpriced calls is missing; tokens of estimated calls were not told by the "
         "provider (both counts are of all modes).",
         Rows({"provider": "Provider", "model": "Model"}),
@@ -228,12 +228,12 @@ def cost_per_request_over_time() -> timeseries.Panel:
     return (
         graph(
             "Cost per request by mode",
-            "Cost by workflows, or by LLM calls in modes without workflows; cached answers included.",
+            "Cost by workflows (of services that record none: by LLM calls); cached answers included.",
             style.DOLLARS,
             NO_COST,
         )
         .decimals(style.MICRODOLLARS)
-        .with_target(over_time(queries.cost_per_request("mode", window=RATE), "{{mode}}"))
+        .with_target(over_time(queries.cost_per_request(rate, "mode"), "{{mode}}"))
     )
 
 

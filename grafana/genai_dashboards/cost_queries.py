@@ -1,6 +1,7 @@
 """PromQL of the dashboard "Cost". Days and months are those of UTC; see prometheus/rules/recording_cost.yml."""
 
 from genai_dashboards import judgement
+from genai_dashboards.performance_queries import Count, requests
 from genai_dashboards.queries import (
     CALLS,
     COST,
@@ -27,7 +28,6 @@ TENANT_COST, TENANT_SAVED = catalog.TENANT.metrics[1:3]
 _CACHE_READ_TOKENS, _CACHE_WRITE_TOKENS, _REASONING_TOKENS = catalog.LLM_CALL.metrics[4:]
 _TENANT_TOKENS, _TENANT_CALLS = catalog.TENANT.metrics[0], catalog.TENANT_REQUESTS.metrics[0]
 _UNPRICED, _ESTIMATED = catalog.LLM_UNPRICED.metrics[0], catalog.LLM_ESTIMATED.metrics[0]
-_WORKFLOW = catalog.WORKFLOW.metrics[0]
 _CALLS_BY_OUTCOME = recorded("instance_service_mode_outcome", CALLS)
 _CALLS_BY_MODEL = recorded("instance_service_mode_model", CALLS)
 _COST_BY_PART = recorded("instance_service_mode_part", COST)
@@ -99,16 +99,9 @@ def saved_share() -> str:
     return quotient(saved(), f"({spent()} + {saved()})")
 
 
-def requests(*by: str, window: str = RANGE) -> str:
-    """Requests: workflows, or LLM calls of modes that record none."""
-    workflows = f"sum by (service, mode) (increase({selector(_WORKFLOW, suffix='_count')}[{window}])) > 0"
-    calls = f"sum by (service, mode) (increase({selector(_CALLS_BY_OUTCOME)}[{window}]))"
-    return aggregated("sum", by, f"{workflows} or {calls}")
-
-
-def cost_per_request(*by: str, window: str = RANGE) -> str:
+def cost_per_request(count: Count, *by: str) -> str:
     """Dollars a request, requests that a cache answered included; absent without requests."""
-    return ratio(total(_COST_BY_PART, *by, window=window), requests(*by, window=window))
+    return ratio(count(_COST_BY_PART, *by), requests(count, *by))
 
 
 def unpriced() -> str:
@@ -134,11 +127,11 @@ def hourly_by_model() -> str:
 def of_mode(column: str) -> str:
     """A column of the table of modes."""
     return {
-        "requests": requests("mode"),
+        "requests": requests(total, "mode"),
         "calls": total(_CALLS_BY_OUTCOME, "mode"),
         "cost": spent("mode"),
         "share": _of_all(spent("mode"), spent()),
-        "per_request": cost_per_request("mode"),
+        "per_request": cost_per_request(total, "mode"),
         "saved": saved("mode"),
     }[column]
 

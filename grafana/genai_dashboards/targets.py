@@ -27,5 +27,10 @@ def cells(expression: str, ref: str = "A") -> prometheus.Dataquery:
     return _query(expression, ref).legend_format("{{le}}").range().format(PromQueryFormat.HEATMAP)
 
 
+def buckets_at_the_end(expression: str, ref: str = "A") -> prometheus.Dataquery:
+    """A query for one bar a bucket of a histogram, at the end of the time range."""
+    return _query(expression, ref).legend_format("{{le}}").instant().format(PromQueryFormat.HEATMAP)
+
+
 def _query(expression: str, ref: str) -> prometheus.Dataquery:
     return prometheus.Dataquery().ref_id(ref).datasource(DATASOURCE).expr(expression)
