@@ -12,6 +12,7 @@ from gpu_scrapes import text
 from host_scrapes import FIXTURES, NAMES, collector, copy_of, scrape, series
 
 from genai_exporter.collectors.host import HostCollector, HostError
+from genai_exporter.collectors.host_files import lines
 from genai_metrics.catalog import HOST_METRICS
 from genai_stack.binaries import require
 
@@ -22,8 +23,8 @@ V1 = "container-cgroup-v1__6.18"
 
 def families(served: str) -> set[str]:
     """Return the names of the families of a scrape, without their prefix."""
-    lines = (line.split() for line in served.splitlines())
-    return {words[2].removeprefix("genai_host_") for words in lines if words[:2] == ["#", "TYPE"]}
+    split = (line.split() for line in served.splitlines())
+    return {words[2].removeprefix("genai_host_") for words in split if words[:2] == ["#", "TYPE"]}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -94,7 +95,9 @@ class TestPsutil:
         }
         assert series(other)["boot_time_seconds"] == series(own)["boot_time_seconds"]
         assert series(other)["memory_total_bytes"] == psutil.virtual_memory().total
-        assert series(other)['limited{resource="cpu"}'] == 0
+        found = series(other)
+        assert found['limited{resource="cpu"}'] == 0
+        assert found["memory_used_bytes"] + found["memory_available_bytes"] == found["memory_total_bytes"]
 
 
 class TestLimits:
@@ -205,6 +208,13 @@ class TestBroken:
             wrong = {name: value for name, value in after.items() if (name, value) not in before}
             # CPUs that the file does not list any more cannot be missed.
             assert wrong.keys() <= ({"cpu_limit_cores"} if file == "proc/stat" else set()), length
+
+    def test_a_file_that_ends_early_is_said_to(self, tmp_path: Path) -> None:
+        """Also one whose whole lines would do: what is missing is not known."""
+        path = tmp_path / "cpu.stat"
+        path.write_text("nr_periods 40\nnr_throttled 3")
+        with pytest.raises(ValueError, match="cpu.stat is empty or cut off"):
+            list(lines(path))
 
     def test_is_logged_when_it_begins(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         """Once, with the file, however often it is scraped; and when it ends."""
