@@ -213,7 +213,7 @@ class TestBroken:
         """Also one whose whole lines would do: what is missing is not known."""
         path = tmp_path / "cpu.stat"
         path.write_text("nr_periods 40\nnr_throttled 3")
-        with pytest.raises(ValueError, match="cpu.stat is empty or cut off"):
+        with pytest.raises(ValueError, match=r"cpu\.stat is empty or cut off"):
             list(lines(path))
 
     def test_is_logged_when_it_begins(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
