@@ -23,8 +23,8 @@ INPUT_USD, OUTPUT_USD = 0.003, 0.015  # for 1 000 tokens; cached input is charge
 
 
 def label_tuples(count: int) -> list[tuple[str, str]]:
-    """The given number of (mode, model) pairs, at most 2 000: within the caps of both labels."""
-    modes, models = (f"mode-{i}" for i in range(40)), [f"model-{i}" for i in range(50)]
+    """The given number of (mode, model) pairs, at most 7 600: within the caps of both labels."""
+    modes, models = (f"mode-{i}" for i in range(40)), [f"model-{i}" for i in range(190)]
     return list(islice(product(modes, models), count))
 
 

@@ -42,7 +42,7 @@ def _one_process(directory: Path, lines: int, rounds: int, say: Callable[[str], 
     ours = directory / "one"
     title = f"Scrape of {lines} lines, one process"
     say(title)
-    with _writers("ours", ours, 1, tuples), _exporter(ours) as scrape:
+    with writers("ours", ours, 1, tuples), _exporter(ours) as scrape:
         figures = _time({EXPORTER: scrape, GENERATE: lambda: generate_latest(registry)}, rounds)
     return _section(title, figures, GENERATE, 20, "")
 
@@ -52,7 +52,7 @@ def _processes(directory: Path, processes: int, lines: int, rounds: int, say: Ca
     ours, peer = directory / f"ours{lines}", directory / f"peer{lines}"
     title = f"Scrape of {lines} lines from {processes} processes"
     say(f"{title}: recording")
-    with _writers("peer", peer, processes, tuples):
+    with writers("peer", peer, processes, tuples):
         pass  # its files are all that is read
 
     def first() -> bytes:
@@ -65,7 +65,7 @@ def _processes(directory: Path, processes: int, lines: int, rounds: int, say: Ca
         return generate_latest(registry)
 
     # Ours must live on: the files of ended processes would be folded into one.
-    with _writers("ours", ours, processes, tuples):
+    with writers("ours", ours, processes, tuples):
         say(title)
         starts = _time({FIRST: first}, rounds)
         with _exporter(ours) as scrape:
@@ -133,7 +133,7 @@ def _exporter(directory: Path) -> Iterator[Scrape]:
 
 
 @contextmanager
-def _writers(kind: str, directory: Path, processes: int, tuples: int) -> Iterator[None]:
+def writers(kind: str, directory: Path, processes: int, tuples: int) -> Iterator[None]:
     """Processes that have recorded the data set and live on."""
     directory.mkdir(mode=0o700)
     environment = {**os.environ}
