@@ -66,10 +66,10 @@ def listen(address: Address | UnixAddress) -> socket.socket:
         return _listen_unix(address)
     try:
         if not address.host:
-            return _listen_everywhere(address.port)
+            return _undelayed(_listen_everywhere(address.port))
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
         family, _, _, _, name = min(found, key=lambda info: info[0] != socket.AF_INET)
-        return socket.create_server(name, family=family)
+        return _undelayed(socket.create_server(name, family=family))
     except socket.gaierror as error:
         raise ListenError(
             f"cannot listen on {address}: no such host ({error.strerror}); give an IP address of this machine"
@@ -133,6 +133,16 @@ class Server(uvicorn.Server):
     def close(self) -> None:
         """Let go of what the server held; call it after ``run``."""
         self._guard.close()
+
+
+def _undelayed(listener: socket.socket) -> socket.socket:
+    """Have connections send what they have at once.
+
+    asyncio does so by itself only for sockets that name their protocol. Without it the end of an answer waits for the
+    client's acknowledgement of its beginning, which takes 40 ms on a connection that is kept alive.
+    """
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _listen_everywhere(port: int) -> socket.socket:

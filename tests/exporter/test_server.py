@@ -28,6 +28,16 @@ class TestListen:
             reach("127.0.0.1", listener)
             assert server.url(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
 
+    @pytest.mark.parametrize("host", ["127.0.0.1", ""])
+    def test_connections_send_at_once(self, host: str) -> None:
+        """The end of an answer does not wait for the client to acknowledge its beginning."""
+        with (
+            closing(server.listen(Address(host, 0))) as listener,
+            closing(socket.create_connection(("127.0.0.1", listener.getsockname()[1]))),
+            closing(listener.accept()[0]) as connection,
+        ):
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
     def test_ipv6(self) -> None:
         """A bracketed address is IPv6, and its URL has brackets again."""
         with closing(server.listen(Address("::1", 0))) as listener:
