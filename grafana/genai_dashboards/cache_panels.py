@@ -52,7 +52,7 @@ def evicted() -> stat.Panel:
 def hit_rate_over_time() -> timeseries.Panel:
     """Hit rate of each cache against its thresholds and last week."""
     panel = graph(
-        "Hit rate",
+        "Hit rate over time",
         "Share of lookups that hit. GenAILowCacheHitRate fires below the warning line, GenAICacheHitRateCollapsed "
         "below the critical one and at less than half of last week's; both look at 15 minutes and all modes.",
         style.SHARE,

@@ -49,7 +49,7 @@ def prompt_cache_over_time() -> timeseries.Panel:
     """Use of providers' prompt caches by mode."""
     return (
         graph(
-            "Input read from prompt caches",
+            "Input read from prompt caches, by mode",
             "Share of input tokens that providers read from their prompt caches, by mode: it falls when prompts no "
             "longer begin alike.",
             style.SHARE,

@@ -173,7 +173,7 @@ def hourly_by_tenant() -> str:
     """Dollars an hour of the tenants that cost most over the whole time range."""
     whole = f"increase({selector(TENANT_COST, TENANT)}[{RANGE}] @ end())"
     chosen = largest(DRAWN_TENANTS, aggregated("sum", ("tenant",), whole))
-    return f"{among(rate(TENANT_COST, 'tenant', where=[TENANT]), chosen, 'tenant')} * 3600"
+    return f"({among(rate(TENANT_COST, 'tenant', where=[TENANT]), chosen, 'tenant')}) * 3600"
 
 
 def calls_from(where: str) -> str:

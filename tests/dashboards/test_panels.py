@@ -42,11 +42,11 @@ class TestPanel:
         """Series over time where time is drawn, else one value; in the format that the kind of panel reads."""
         assert panel.content["type"] in OVER_TIME | AT_THE_END
         over_time = panel.content["type"] in OVER_TIME
-        format_ = {"table": "table", "heatmap": "heatmap"}.get(panel.content["type"], "time_series")
+        formats = {"table": {"table"}, "heatmap": {"heatmap"}, "bargauge": {"time_series", "heatmap"}}
         for target in panel.content["targets"]:
             assert target.get("range", False) is over_time
             assert target.get("instant", False) is not over_time
-            assert target.get("format", "time_series") == format_
+            assert target.get("format", "time_series") in formats.get(panel.content["type"], {"time_series"})
 
     def test_series_have_names(self, panel: Panel) -> None:
         """A legend is shown where there is one, and each query says what its series are called."""
@@ -160,6 +160,7 @@ class TestBoard:
         assert {panel["type"] for panel in data if panel["gridPos"]["y"] == data[0]["gridPos"]["y"]} <= {
             "stat",
             "gauge",
+            "bargauge",
         }
         assert data[0]["gridPos"]["y"] <= 1
         assert all(panel["gridPos"]["w"] >= 3 for panel in data)
