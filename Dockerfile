@@ -1,4 +1,4 @@
-# Two images: `exporter` has the wheel alone, `demo` adds the replay that produces demo data.
+# Three images: `exporter` has the wheel alone, `inbox` adds the local inbox, `demo` the demo and its load.
 
 FROM python:3.11.13-slim-bookworm AS build
 WORKDIR /src
@@ -22,11 +22,24 @@ EXPOSE 9840
 ENTRYPOINT ["genai-exporter"]
 CMD ["serve", "--metrics-dir", "/var/lib/genai-metrics", "--web.listen-address", "0.0.0.0:9840"]
 
+FROM exporter AS inbox
+USER root
+RUN pip install --no-cache-dir "aiosmtpd>=1.4.6,<2"
+COPY examples/inbox /opt/inbox/inbox
+ENV PYTHONPATH=/opt/inbox
+USER genai
+EXPOSE 8025 1025
+ENTRYPOINT ["python", "-m", "inbox"]
+CMD ["--listen", "0.0.0.0:8025", "--smtp-listen", "0.0.0.0:1025", "--docs", "/opt/docs"]
+
 FROM exporter AS demo
 USER root
-RUN pip install --no-cache-dir "rich>=13,<16"
-COPY examples/replay /opt/demo/replay
+COPY --from=build /wheels /wheels
+RUN wheel="$(ls /wheels/*.whl)" && pip install --no-cache-dir "${wheel}[exporter,prices,demo]" && rm -r /wheels
+COPY examples/fake_llm /opt/demo/fake_llm
+COPY examples/rag_service /opt/demo/rag_service
+COPY examples/load_scenarios /opt/demo/load_scenarios
 ENV PYTHONPATH=/opt/demo
 USER genai
-ENTRYPOINT ["python", "-m", "replay"]
-CMD ["--help"]
+ENTRYPOINT ["python", "-m"]
+CMD ["rag_service", "--help"]

@@ -3,12 +3,18 @@
 import subprocess
 from pathlib import Path
 
-from genai_stack import REPOSITORY, ports, secret
+from genai_stack import REPOSITORY, notifications, ports, secret
 
 PASSWORD_FILE = REPOSITORY / ".run" / "secrets" / "grafana_admin_password"
 """The secret that docker-compose.yml mounts; Compose refuses to start without it."""
 
-_COMMAND = ("docker", "compose", "--project-directory", str(REPOSITORY), "--profile", "demo")
+RECEIVERS = PASSWORD_FILE.parent / "alertmanager"
+"""Alertmanager's configuration with its secrets, which docker-compose.yml mounts."""
+
+INBOX = notifications.Inbox("http://inbox:8025", "inbox:1025")
+"""The inbox as Alertmanager's container reaches it."""
+
+_COMMAND = ("docker", "compose", "--project-directory", str(REPOSITORY), "--profile", "demo", "--profile", "inbox")
 
 
 def engine_answers() -> bool:
@@ -19,11 +25,20 @@ def engine_answers() -> bool:
 def up(with_demo: bool) -> int:
     """Build and start all containers and wait until they are healthy; returns Compose's exit code.
 
-    Creates the Grafana password first if there is none.
+    Creates the Grafana password first if there is none, and writes Alertmanager's configuration again: an Alertmanager
+    that runs already takes it over. Raises ``ValueError`` for a secret that cannot be one.
     """
     secret.password(PASSWORD_FILE)
-    command = _COMMAND if with_demo else _COMMAND[: _COMMAND.index("--profile")]
-    return subprocess.run([*command, "up", "--detach", "--build", "--wait"], check=False).returncode
+    written = notifications.write(RECEIVERS, INBOX, {}, mounted=notifications.MOUNTED)
+    command = [*_COMMAND[: _COMMAND.index("--profile")]]
+    if with_demo:
+        command += ["--profile", "demo"]
+    if written.to_inbox:
+        command += ["--profile", "inbox"]
+    code = subprocess.run([*command, "up", "--detach", "--build", "--wait"], check=False).returncode
+    if code == 0:
+        code = subprocess.run([*command, "kill", "--signal", "HUP", "alertmanager"], check=False).returncode
+    return code
 
 
 def down() -> int:
@@ -39,7 +54,7 @@ def is_up() -> bool:
 
 def addresses() -> list[str]:
     """A line for each published service, and where the password is."""
-    lines = [f"{name}: http://{ports.HOST}:{port}/" for name, port in ports.DEFAULT_PORTS.items()]
+    lines = [f"{name}: http://{ports.HOST}:{port}/" for name, port in ports.PAGES.items()]
     return [*lines, f"Grafana: user admin, password in {_shown(PASSWORD_FILE)}"]
 
 

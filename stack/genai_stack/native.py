@@ -4,48 +4,20 @@ Prometheus resolves the relative paths in its configuration against the folder o
 the run directory gets links to ``prometheus.yml`` and ``rules/``, and target files of its own beside them.
 """
 
-import sys
 import sysconfig
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
 from genai_metrics import catalog
-from genai_stack import REPOSITORY, binaries, secret
+from genai_stack import REPOSITORY, binaries, demo, receivers, secret
 from genai_stack.children import Service
+from genai_stack.layout import Layout
 from genai_stack.ports import HOST
-
-DEMO_SPEED = 1
-"""Times real time; Compose runs the demo at the same speed."""
 
 _JOBS = ("exporter", "prometheus", "alertmanager")
 _OWN_JOBS = ("applications", "blackbox")
 """Jobs whose targets people add themselves: their files are kept."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where a native run keeps its files and what it listens on."""
-
-    run: Path
-    ports: Mapping[str, int]
-    metrics: Path = field(init=False)
-    logs: Path = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Derive the folders from the run directory."""
-        object.__setattr__(self, "metrics", self.run / "metrics")
-        object.__setattr__(self, "logs", self.run / "logs")
-
-    def address(self, name: str) -> str:
-        """``host:port`` that the service listens on."""
-        return f"{HOST}:{self.ports[name]}"
-
-    def url(self, name: str) -> str:
-        """Address that people and other services open."""
-        return f"http://{self.address(name)}/"
 
 
 def prepare(layout: Layout) -> None:
@@ -106,13 +78,13 @@ def prometheus(layout: Layout, program: Path) -> Service:
     )
 
 
-def alertmanager(layout: Layout, program: Path) -> Service:
+def alertmanager(layout: Layout, program: Path, config: Path) -> Service:
     """A single Alertmanager, without the cluster port that it would otherwise open to the network."""
     return Service(
         "alertmanager",
         (
             str(program),
-            f"--config.file={REPOSITORY / 'alertmanager' / 'alertmanager.yml'}",
+            f"--config.file={config}",
             f"--storage.path={layout.run / 'alertmanager'}",
             f"--web.listen-address={layout.address('alertmanager')}",
             f"--web.external-url={layout.url('alertmanager')}",
@@ -157,24 +129,6 @@ def grafana(layout: Layout, program: Path, home: Path) -> Service:
     )
 
 
-def demo(layout: Layout) -> Service:
-    """The demo load: synthetic LLM calls of two processes, for ever."""
-    return Service(
-        "demo",
-        (
-            sys.executable,
-            "-m",
-            "replay",
-            "--workload=synthetic",
-            f"--metrics-dir={layout.metrics}",
-            "--service=demo",
-            "--processes=2",
-            f"--speed={DEMO_SPEED}",
-            "--forever",
-        ),
-    )
-
-
 def grafana_home(program: Path) -> Path | None:
     """Folder with Grafana's own files for the program, or None when it cannot be found."""
     candidates = (program.resolve().parents[1], Path("/usr/share/grafana"))
@@ -195,12 +149,16 @@ def services(layout: Layout, with_demo: bool, report: binaries.Report) -> tuple[
     Alertmanager is missing for good. Grafana is optional.
     """
     binaries.fetch(["prometheus", "alertmanager", "promtool"], report=report)
+    written = receivers.write(layout)
     running = [
         exporter(layout),
         prometheus(layout, binaries.require("prometheus")),
-        alertmanager(layout, binaries.require("alertmanager")),
+        alertmanager(layout, binaries.require("alertmanager"), written.config),
     ]
     notes: list[str] = []
+    if written.to_inbox:
+        running.append(receivers.inbox(layout))
+        notes.append(receivers.note(written))
     program = binaries.find("grafana")
     home = grafana_home(program) if program else None
     if program and home:
@@ -214,5 +172,6 @@ def services(layout: Layout, with_demo: bool, report: binaries.Report) -> tuple[
             f"Then run `make up` again. Until then, ask Prometheus: {_example(layout)}"
         )
     if with_demo:
-        running.append(demo(layout))
+        demo.prepare(layout)
+        running += demo.services(layout)
     return running, notes

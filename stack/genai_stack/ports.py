@@ -4,8 +4,11 @@ import errno
 import socket
 from collections.abc import Iterable
 
-DEFAULT_PORTS = {"exporter": 9840, "prometheus": 9090, "alertmanager": 9093, "grafana": 3000}
-"""The ports that Docker Compose publishes too."""
+PAGES = {"exporter": 9840, "prometheus": 9090, "alertmanager": 9093, "grafana": 3000, "inbox": 8025}
+"""The ports that people open in a browser; Docker Compose publishes them too."""
+
+DEFAULT_PORTS = {**PAGES, "inbox_smtp": 1025, "llm": 8100, "rag": 8200}
+"""All ports of a native run."""
 
 HOST = "127.0.0.1"
 """Only this machine can reach a native run."""

@@ -5,6 +5,7 @@ import json
 import re
 import stat
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import yaml
 
 from genai_metrics import catalog
 from genai_metrics.catalog.opentelemetry import LABELS, SERIES
-from genai_stack import REPOSITORY, binaries, compose, native, ports, secret
+from genai_stack import REPOSITORY, binaries, compose, demo, native, ports, secret
+from genai_stack.layout import Layout
 
 RULE_GROUPS = [
     group
@@ -110,7 +112,7 @@ class TestProvisioning:
         files = (REPOSITORY / "grafana" / "provisioning").rglob("*.yml")
         used = set(re.findall(r"(?<!\$)\$([A-Z_]+)", json.dumps([yaml.safe_load(path.read_text()) for path in files])))
         in_compose = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]["grafana"]
-        layout = native.Layout(tmp_path, ports.DEFAULT_PORTS)
+        layout = Layout(tmp_path, ports.DEFAULT_PORTS)
         assert used
         assert used <= set(in_compose["environment"])
         assert used <= set(native.grafana(layout, Path("/usr/sbin/grafana"), Path("/usr/share/grafana")).env)
@@ -141,12 +143,20 @@ def project() -> dict[str, Any]:
     return answer
 
 
+def options(command: Sequence[str]) -> list[str]:
+    """Return a command without the values of options that name an address or a folder."""
+    return [re.sub(r"=.*[:/].*", "=", part) for part in command]
+
+
 class TestContainers:
     """docker-compose.yml and the target files that go with it."""
 
     def test_every_service_is_hardened(self, project: dict[str, Any]) -> None:
         """Pinned, not root, read-only, without capabilities, limited, healthy by its own word, on loopback only."""
-        assert set(project["services"]) == {"exporter", "prometheus", "blackbox", "alertmanager", "grafana", "demo"}
+        assert set(project["services"]) == {
+            *("exporter", "prometheus", "alertmanager", "grafana", "blackbox", "inbox"),
+            *("llm", "rag", "load"),
+        }
         for name, service in project["services"].items():
             assert re.search(r":v?\d+\.\d+\.\d+$", service["image"]), name
             assert service["user"].split(":")[0] not in {"", "0", "root"}, name
@@ -155,13 +165,13 @@ class TestContainers:
             assert service["security_opt"] == ["no-new-privileges:true"], name
             assert int(service["mem_limit"]) > 0, name
             assert {port["host_ip"] for port in service.get("ports", [])} <= {"127.0.0.1"}, name
-            assert service.get("profiles") == ["demo"] or service["healthcheck"]["test"], name
+            assert name == "load" or service["healthcheck"]["test"], name
 
     def test_writer_and_reader_share_user_and_volume(self, project: dict[str, Any]) -> None:
         """Metric files are readable by their owner only, so that both containers must run as the same user."""
-        exporter, demo = project["services"]["exporter"], project["services"]["demo"]
-        assert exporter["user"] == demo["user"]
-        assert exporter["volumes"][0]["source"] == demo["volumes"][0]["source"] == "metrics"
+        exporter, rag = project["services"]["exporter"], project["services"]["rag"]
+        assert exporter["user"] == rag["user"]
+        assert exporter["volumes"][0]["source"] == rag["volumes"][0]["source"] == "metrics"
         number = exporter["user"].split(":")[0]
         assert f"ARG UID={number}\n" in (REPOSITORY / "Dockerfile").read_text()
 
@@ -178,13 +188,18 @@ class TestContainers:
 
     def test_native_run_uses_the_same_ports_and_features(self, project: dict[str, Any], tmp_path: Path) -> None:
         """The two ways of running differ in addresses only."""
-        for name, port in ports.DEFAULT_PORTS.items():
+        for name, port in ports.PAGES.items():
             assert project["services"][name]["ports"][0]["published"] == str(port)
-        layout = native.Layout(tmp_path, ports.DEFAULT_PORTS)
+        layout = Layout(tmp_path, ports.DEFAULT_PORTS)
         (feature,) = [a for a in project["services"]["prometheus"]["command"] if a.startswith("--enable-feature")]
         assert feature in native.prometheus(layout, Path("prometheus")).argv
-        load = set(project["services"]["demo"]["command"])
-        assert {part for part in load if "metrics-dir" not in part} <= set(native.demo(layout).argv)
+
+    def test_both_demos_are_the_same(self, project: dict[str, Any], tmp_path: Path) -> None:
+        """The same services with the same options; addresses and folders aside."""
+        natively = {service.name: service.argv for service in demo.services(Layout(tmp_path, ports.DEFAULT_PORTS))}
+        assert set(natively) == {"llm", "rag", "load"}
+        for name, command in natively.items():
+            assert options(project["services"][name]["command"]) == options(command[2:])
 
     def test_the_password_is_generated_once(self, tmp_path: Path) -> None:
         """The file is made when it is missing, kept afterwards, and hidden from other users of the host."""

@@ -1,4 +1,4 @@
-"""The configuration of Prometheus and Alertmanager, judged by their own tools."""
+"""The configuration of Prometheus, judged by its own tools."""
 
 import subprocess
 from pathlib import Path
@@ -34,24 +34,3 @@ def test_rules_pass_the_linter() -> None:
 def test_rules_do_what_they_promise(tests: Path) -> None:
     """The unit tests of recorded series pass; those of alerts are in alert_cases."""
     judge("promtool", "test", "rules", tests)
-
-
-def test_alertmanager_accepts_its_configuration() -> None:
-    """Alertmanager would start with alertmanager.yml."""
-    judge("amtool", "check-config", REPOSITORY / "alertmanager" / "alertmanager.yml")
-
-
-@pytest.mark.parametrize(
-    ("labels", "receiver"),
-    [
-        ("alertname=Watchdog severity=none", "watchdog"),
-        ("alertname=GenAIHighErrorRate severity=critical", "critical"),
-        ("alertname=Other severity=warning", "warning"),
-        ("alertname=Other severity=unheard-of", "unrouted"),
-    ],
-)
-def test_alerts_reach_their_receiver(labels: str, receiver: str) -> None:
-    """Alertmanager routes by severity, the Watchdog by name."""
-    config = REPOSITORY / "alertmanager" / "alertmanager.yml"
-    arguments = ("config", "routes", "test", f"--config.file={config}", f"--verify.receivers={receiver}")
-    assert judge("amtool", *arguments, *labels.split()).splitlines()[0] == receiver
