@@ -8,10 +8,15 @@ from pathlib import Path
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from genai_dashboards import cache, cost, performance
+from genai_dashboards import cache, cost, health, performance
 
 FOLDER = Path(__file__).resolve().parents[1] / "dashboards"
-DASHBOARDS = {"performance.json": performance.build, "cost.json": cost.build, "cache.json": cache.build}
+DASHBOARDS = {
+    "performance.json": performance.build,
+    "cache.json": cache.build,
+    "cost.json": cost.build,
+    "health.json": health.build,
+}
 """Every dashboard's file name with the function that builds it."""
 
 

@@ -30,10 +30,15 @@ def strictest(kpi: str, worse: Worse, severity: str, *matchers: str) -> str:
     return f"{_STRICTEST[worse]}({effective(kpi, of_severity, *matchers)})"
 
 
-def threshold_lines(kpi: str, worse: Worse, ref: str = "T", *matchers: str) -> prometheus.Dataquery:
-    """Query for a graph made by ``panels.graph``, which draws the result as dashed lines."""
+def threshold_lines(
+    kpi: str, worse: Worse, ref: str = "T", *matchers: str, complement: bool = False
+) -> prometheus.Dataquery:
+    """Query for a graph made by ``panels.graph``, which draws the result as dashed lines.
+
+    ``complement``: of a graph that shows 1 minus the KPI, successes for failures.
+    """
     lines = f"{_STRICTEST[worse]} by (severity) ({effective(kpi, *matchers)})"
-    return targets.over_time(lines, "{{severity}} threshold", ref)
+    return targets.over_time(f"1 - {lines}" if complement else lines, "{{severity}} threshold", ref)
 
 
 def judged(value: str, kpi: str, worse: Worse, *matchers: str, because: str = "") -> str:

@@ -27,10 +27,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Rows:
-    """What the rows are: the title of the column of each label, and the link of cells in the columns named."""
+    """What the rows are: the title of the column of each label; by title the links and the colours of cells.
+
+    ``colours`` gives a colour for each value of the label.
+    """
 
     titles: Mapping[str, str]
     links: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    colours: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def table_of(
@@ -53,6 +57,12 @@ def table_of(
         panel.override_by_name(column.title, _properties(column))
     for column_title, link in rows.links.items():
         panel.override_by_name(column_title, [models.DynamicConfigValue(id_val="links", value=[dict(link)])])
+    for column_title, colours in rows.colours.items():
+        mapping = models.ValueMap(options={value: models.ValueMappingResult(color=colours[value]) for value in colours})
+        properties = {"mappings": [mapping], "custom.cellOptions": {"type": "color-text"}}
+        panel.override_by_name(
+            column_title, [models.DynamicConfigValue(id_val=name, value=value) for name, value in properties.items()]
+        )
     # One query alone has no letter in its column's name.
     values = {
         f"Value #{letter}" if len(columns) > 1 else "Value": column.title

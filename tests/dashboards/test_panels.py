@@ -91,7 +91,7 @@ class TestPanel:
         if panel.content["type"] == "table":
             titles = set(panel.columns.values())
             assert set(panel.overrides) <= titles
-            assert {entry["displayName"] for entry in panel.content["options"]["sortBy"]} <= titles
+            assert {entry["displayName"] for entry in panel.content["options"].get("sortBy", [])} <= titles
             letters = {target["refId"] for target in panel.content["targets"]}
             values = {f"Value #{letter}" for letter in letters} if len(letters) > 1 else {"Value"}
             assert {name for name in panel.columns if name.startswith("Value")} == values
