@@ -77,7 +77,7 @@ def answers(host: str, patience: float) -> bool:
     while True:
         try:
             return requests.get(f"{host}/healthz", timeout=5).ok
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             if time.monotonic() > deadline:
                 return False
             gevent.sleep(0.2)
