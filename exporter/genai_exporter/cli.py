@@ -1,16 +1,12 @@
-"""The command ``genai-exporter``: its options, their precedence, errors and exit codes.
+"""The command ``genai-exporter`` and its part ``serve``: options, their precedence, errors and exit codes.
 
-Exit codes: 0 after SIGTERM or SIGINT, 1 when it cannot serve (address, directory), 2 when it is told wrongly.
+Exit codes of ``serve``: 0 after SIGTERM or SIGINT, 1 when it cannot serve (address, directory), 2 when told wrongly.
 """
 
-import json
 import logging
-import sys
-import time
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,21 +15,18 @@ from genai_exporter import logfmt
 from genai_exporter.aggregate import Applications
 from genai_exporter.collectors.available import make_frame
 from genai_exporter.collectors.exporter import exporter_version
-from genai_exporter.collectors.gpu_capture import record
 from genai_exporter.directory import DirectoryError
 from genai_exporter.reload import Reloader, hold_hangups, reload_on_hangup
-from genai_exporter.reporting import report_on
-from genai_metrics.hashing import KeyFileError, hashed, read_key
-from genai_metrics.labels import clean
-from genai_metrics.ownership import SHARED_CHOICES
-from genai_metrics.reports import as_dict, as_text
-from genai_metrics.snapshots import Snapshot
 from genai_metrics.yamlfile import YamlError, nearest
 
 try:
     import click
 
     from genai_exporter import server
+    from genai_exporter.cli_gpu_capture import gpu_capture
+    from genai_exporter.cli_options import SHARED_OPTION, metrics_directory, reading, reading_each
+    from genai_exporter.cli_report import report
+    from genai_exporter.cli_tenant_hash import tenant_hash
     from genai_exporter.demo import demo
     from genai_exporter.security import Security
     from genai_exporter.web import create_app
@@ -57,50 +50,11 @@ class _Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _reading(
-    parse: Callable[[str], object],
-) -> Callable[[click.Context, click.Parameter, str | None], object]:
-    """Read an option's text with ``parse``; its ``ValueError`` says what to write instead."""
-
-    def read(context: click.Context, parameter: click.Parameter, text: str | None) -> object:
-        try:
-            return None if text is None else parse(text)
-        except ValueError as error:
-            raise click.BadParameter(str(error)) from error
-
-    return read
-
-
-def _reading_each(
-    parse: Callable[[str], object],
-) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], object]:
-    """Read each text of a repeatable option with ``parse``; None if it is not given."""
-    read = _reading(parse)
-    return lambda context, parameter, texts: tuple(read(context, parameter, text) for text in texts) or None
-
-
-def _directory(text: str) -> Path:
-    # What --metrics-dir "$UNSET" comes to; it must not mean the working directory.
-    if not text.strip():
-        raise ValueError("the name is empty; give the directory that the applications write to")
-    return Path(text).expanduser()
-
-
 def _web_config_file(text: str) -> Path:
     # An unset variable must not mean: not secured.
     if not text.strip():
         raise ValueError("the name is empty; give the web configuration file, or leave the option out")
     return Path(text).expanduser()
-
-
-_SHARED_OPTION = click.option(
-    "--metrics-dir-shared",
-    "metrics_dir_shared",
-    envvar="GENAI_METRICS_DIR_SHARED",
-    show_envvar=True,
-    type=click.Choice(SHARED_CHOICES),
-    help="Allow a directory that users of its group may write to, too.",
-)
 
 
 def _host_path(text: str) -> Path:
@@ -130,7 +84,7 @@ def _collector_options(command: Callable[..., None]) -> Callable[..., None]:
             f"--path.{name}",
             _ROOT + name,
             metavar="DIR",
-            callback=_reading(_host_path),
+            callback=reading(_host_path),
             help=_ROOT_HELP[name],
         )
         command = path(command)
@@ -165,16 +119,16 @@ def main() -> None:
     envvar="GENAI_METRICS_DIR",
     show_envvar=True,
     metavar="DIR",
-    callback=_reading(_directory),
+    callback=reading(metrics_directory),
     help="Directory that the applications write to; made if missing.",
 )
-@_SHARED_OPTION
+@SHARED_OPTION
 @click.option(
     "--web.listen-address",
     "listen_addresses",
     metavar="HOST:PORT",
     multiple=True,
-    callback=_reading_each(configuration.parse_address),
+    callback=reading_each(configuration.parse_address),
     help="Where to serve: 127.0.0.1:9840 (default), [::1]:9840, :9840 for all interfaces, port 0 for a free one, "
     "unix:PATH for a Unix socket. Give it again for each further address.",
 )
@@ -182,14 +136,14 @@ def main() -> None:
     "--web.config.file",
     "web_config_file",
     metavar="FILE",
-    callback=_reading(_web_config_file),
+    callback=reading(_web_config_file),
     help="YAML file with TLS, client certificates and users, as other Prometheus exporters take it.",
 )
 @click.option(
     "--born-at-zero-seconds",
     "born_at_zero_seconds",
     metavar="SECONDS",
-    callback=_reading(configuration.seconds),
+    callback=reading(configuration.seconds),
     help="How long a new series is shown as 0, so that Prometheus sees its first increment: at least the "
     "scrape interval (default 20).",
 )
@@ -276,109 +230,8 @@ def _serve(
                 log.warning("stopped during a scrape that does not end")
 
 
-@main.command()
-@click.option(
-    "--metrics-dir",
-    "metrics_dir",
-    envvar="GENAI_METRICS_DIR",
-    show_envvar=True,
-    required=True,
-    metavar="DIR",
-    callback=_reading(_directory),
-    help="Directory that the applications write to; it is only read, also beside a running exporter.",
-)
-@_SHARED_OPTION
-@click.option("--service", metavar="NAME", help="One service alone (default: all together).")
-@click.option("--json", "as_json", is_flag=True, help="JSON instead of tables; with --watch one line each time.")
-@click.option("--watch", is_flag=True, help="Read and show again until Ctrl-C.")
-@click.option(
-    "--interval",
-    metavar="SECONDS",
-    default="2",
-    show_default=True,
-    callback=_reading(configuration.seconds),
-    help="How long --watch waits in between.",
-)
-def report(
-    metrics_dir: Path,
-    metrics_dir_shared: str | None,
-    service: str | None,
-    as_json: bool,
-    watch: bool,
-    interval: float,
-) -> None:
-    """Show what all processes have counted: workflows, stages, models, tools, caches, tenants."""
-    server.end_on_signals()
-    read = partial(report_on, metrics_dir.absolute(), service, metrics_dir_shared)
-    try:
-        if sys.stdout.isatty() and not as_json:
-            _show_tables(read, interval if watch else None)
-            return
-        while True:
-            found, problems = read()
-            if as_json:
-                told = {**as_dict(found), "problems": problems}
-                text = json.dumps(told, allow_nan=False, ensure_ascii=False, indent=None if watch else 2) + "\n"
-            else:
-                text = "".join([as_text(found), *(f"{problem}\n" for problem in problems), "\n" if watch else ""])
-            click.echo(text, nl=False)
-            if not watch:
-                return
-            time.sleep(interval)
-    except DirectoryError as error:
-        raise click.ClickException(str(error)) from error
-
-
-def _show_tables(read: Callable[[], tuple[Snapshot, list[str]]], interval: float | None) -> None:
-    try:
-        from genai_exporter import tables
-    except ModuleNotFoundError as error:
-        raise click.ClickException(
-            f"{error.name} is not installed; tables need: pip install 'genai-exporter[exporter]'; or use --json"
-        ) from None
-    if interval is None:
-        tables.show(tables.drawn(*read()))
-    else:
-        tables.watch(lambda: tables.drawn(*read()), interval)
-
-
-@main.command("tenant-hash")
-@click.option(
-    "--key-file",
-    "key_file",
-    envvar="GENAI_TENANT_HASH_KEY_FILE",
-    show_envvar=True,
-    required=True,
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="The key with which the applications hash tenants.",
-)
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-def tenant_hash(key_file: Path, names: tuple[str, ...]) -> None:
-    """Print what metrics show in place of tenants: a hash, two spaces and the name a line."""
-    try:
-        key = read_key(key_file)
-    except KeyFileError as error:
-        raise click.ClickException(str(error)) from error
-    for name in names:
-        text, was_clean = clean(name)
-        if not was_clean:
-            raise click.ClickException(f"{name!r} is no name that a tenant is recorded under: it would become {text!r}")
-        click.echo(f"{hashed(key, text)}  {text}")
-
-
-@main.command("gpu-capture")
-def gpu_capture() -> None:
-    """Print what the GPU driver answers to a scrape, as JSON for a bug report: no serial numbers, ids replaced."""
-    try:
-        click.echo(record(), nl=False)
-    except ModuleNotFoundError:
-        raise click.ClickException(
-            "nvidia-ml-py is not installed; GPUs need: pip install 'genai-exporter[gpu]'"
-        ) from None
-
-
-main.add_command(demo)
+for _command in (report, tenant_hash, gpu_capture, demo):
+    main.add_command(_command)
 
 
 def _usage_error(message: str) -> NoReturn:

@@ -1,0 +1,48 @@
+"""Options that several commands have, and how the text of an option is read. Imports click."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from genai_metrics.ownership import SHARED_CHOICES
+
+
+def reading(
+    parse: Callable[[str], object],
+) -> Callable[[click.Context, click.Parameter, str | None], object]:
+    """Read an option's text with ``parse``; its ``ValueError`` says what to write instead."""
+
+    def read(context: click.Context, parameter: click.Parameter, text: str | None) -> object:
+        try:
+            return None if text is None else parse(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+
+    return read
+
+
+def reading_each(
+    parse: Callable[[str], object],
+) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], object]:
+    """Read each text of a repeatable option with ``parse``; None if it is not given."""
+    read = reading(parse)
+    return lambda context, parameter, texts: tuple(read(context, parameter, text) for text in texts) or None
+
+
+def metrics_directory(text: str) -> Path:
+    """Read the name of a directory; raises ``ValueError`` for an empty one."""
+    # What --metrics-dir "$UNSET" comes to; it must not mean the working directory.
+    if not text.strip():
+        raise ValueError("the name is empty; give the directory that the applications write to")
+    return Path(text).expanduser()
+
+
+SHARED_OPTION = click.option(
+    "--metrics-dir-shared",
+    "metrics_dir_shared",
+    envvar="GENAI_METRICS_DIR_SHARED",
+    show_envvar=True,
+    type=click.Choice(SHARED_CHOICES),
+    help="Allow a directory that users of its group may write to, too.",
+)
