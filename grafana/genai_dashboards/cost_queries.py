@@ -15,7 +15,6 @@ from genai_dashboards.queries import (
     latest,
     quotient,
     rate,
-    ratio,
     recorded,
     selector,
     total,
@@ -85,13 +84,13 @@ def calls() -> str:
 
 
 def spent(*by: str) -> str:
-    """Dollars in the time range; 0 while calls have cost nothing."""
-    return f"({total(_COST_BY_PART, *by)} or 0 * {total(_CALLS_BY_OUTCOME, *by)})"
+    """Dollars in the time range; absent, not 0, where no price is known."""
+    return total(_COST_BY_PART, *by)
 
 
 def saved(*by: str) -> str:
-    """Dollars saved in the time range by both kinds of caches; 0 while nothing was saved."""
-    return f"({total(_SAVED, *by)} or 0 * {total(_CALLS_BY_OUTCOME, *by)})"
+    """Dollars that both kinds of caches saved in the time range; absent where no price is known."""
+    return total(_SAVED, *by)
 
 
 def saved_share() -> str:
@@ -101,7 +100,7 @@ def saved_share() -> str:
 
 def cost_per_request(count: Count, *by: str) -> str:
     """Dollars a request, requests that a cache answered included; absent without requests."""
-    return ratio(count(_COST_BY_PART, *by), requests(count, *by))
+    return quotient(count(_COST_BY_PART, *by), requests(count, *by))
 
 
 def unpriced() -> str:
@@ -140,7 +139,7 @@ def of_model(column: str) -> str:
     """A column of the table of models; calls without price and with estimated tokens know no mode."""
     labels = ("provider", "model")
     calls = total(_CALLS_BY_MODEL, *labels)
-    spent = f"({total(_COST_BY_MODEL, *labels)} or 0 * {calls})"
+    spent = total(_COST_BY_MODEL, *labels)
     return {
         "calls": calls,
         "cost": spent,
