@@ -1,6 +1,5 @@
 """Names, dashboards, provisioning and containers of the bundle, held against the catalogue and each other."""
 
-import itertools
 import json
 import re
 import stat
@@ -12,8 +11,6 @@ from typing import Any
 import pytest
 import yaml
 
-from genai_metrics import catalog
-from genai_metrics.catalog.opentelemetry import LABELS, SERIES
 from genai_stack import REPOSITORY, binaries, compose, demo, native, ports, secret
 from genai_stack.layout import Layout
 
@@ -23,63 +20,7 @@ RULE_GROUPS = [
     for group in yaml.safe_load(path.read_text())["groups"]
 ]
 RULES = [rule for group in RULE_GROUPS for rule in group["rules"]]
-RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 FILES = sorted((REPOSITORY / "grafana" / "dashboards").glob("*.json"))
-
-
-def catalogue_names() -> set[str]:
-    """Every series name that the exporter can expose."""
-    names = set()
-    specs = itertools.chain.from_iterable(kind.metrics for kind in catalog.BLOCK_KINDS)
-    for spec in [*specs, *catalog.EXPORTER_METRICS]:
-        suffixes = ("_bucket", "_sum", "_count") if spec.type == "histogram" else ("",)
-        names |= {spec.name + suffix for suffix in suffixes}
-    return names
-
-
-def unknown_names(expression: str) -> set[str]:
-    """Names of ours in a PromQL expression that nothing exposes or records."""
-    mentioned = set(re.findall(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.sub(r'"[^"]*"', '""', expression)))
-    ours = {name for name in mentioned if name.startswith(("genai_", "gen_ai_")) or ":" in name}
-    return ours - catalogue_names() - RECORDED - SERIES - LABELS
-
-
-def dashboard_expressions() -> list[tuple[str, str]]:
-    """Every expression of every dashboard, with where it is."""
-    found = []
-    for path in FILES:
-        content = json.loads(path.read_text())
-        for panel in content["panels"]:
-            found += [(f"{path.name}: {panel['title']}", target["expr"]) for target in panel.get("targets", [])]
-        for variable in content["templating"]["list"]:
-            if variable["type"] == "query":
-                found.append((f"{path.name}: variable {variable['name']}", str(variable["query"])))
-    return found
-
-
-class TestNames:
-    """Whatever rules and dashboards ask for exists."""
-
-    def test_a_misspelt_name_is_found(self) -> None:
-        """The check itself sees a wrong suffix and an unrecorded name, and no label."""
-        assert unknown_names("sum by (genai) (rate(genai_llm_calls[5m])) + a:b:c") == {"genai_llm_calls", "a:b:c"}
-        assert unknown_names('genai_llm_call_duration_seconds_bucket{le="1.0"}') == set()
-        assert unknown_names("rate(gen_ai_client_token_usage_total[5m])") == {"gen_ai_client_token_usage_total"}
-        assert unknown_names('gen_ai_client_token_usage_sum{gen_ai_token_type="input"}') == set()
-
-    @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("record") or rule["alert"])
-    def test_rules_use_names_that_exist(self, rule: dict[str, Any]) -> None:
-        """Each name in a rule is in the catalogue or recorded."""
-        assert unknown_names(str(rule["expr"])) == set()
-
-    def test_dashboards_use_names_that_exist(self) -> None:
-        """Each name in a dashboard is in the catalogue or recorded."""
-        assert {where: bad for where, expr in dashboard_expressions() if (bad := unknown_names(expr))} == {}
-
-    def test_no_expression_matches_a_bucket_by_an_integer(self) -> None:
-        """Prometheus 3 prints bounds as floats, so that le="1" would match nothing."""
-        everything = [str(rule["expr"]) for rule in RULES] + [expr for _, expr in dashboard_expressions()]
-        assert [expr for expr in everything if re.search(r'le=~?"\d+"', expr)] == []
 
 
 class TestAlerts:
