@@ -88,6 +88,8 @@ def main(
         speed=speed,
         instrumented=instrumented,
     ).to_environment()
+    # bm25s would make progress bars, and those a semaphore that a worker leaves behind at SIGTERM.
+    os.environ.setdefault("DISABLE_TQDM", "1")
     config = uvicorn.Config(
         "rag_service.worker:create_app",
         factory=True,

@@ -38,17 +38,17 @@ def _words(text: str) -> frozenset[str]:
 
 AGENTS = {
     "orders": _Agent(
-        "You look after orders and deliveries.",
+        "Look up the order with order_status, and say what comes next.",
         ("order_status", "delivery_date"),
         _words("order orders parcel deliver delivered delivery arrive arrives track tracking shipped"),
     ),
     "figures": _Agent(
-        "You work out prices, weights and sizes.",
+        "Work it out with calculator, and say what the figure means.",
         ("calculator", "unit_converter"),
         _words("much many price cost costs total weigh weighs weight kg pounds litres inches convert"),
     ),
     "advisor": _Agent(
-        "You advise customers on what to choose.", ("unit_converter", "delivery_date", "calculator"), frozenset()
+        "Say what you would choose, and why.", ("unit_converter", "delivery_date", "calculator"), frozenset()
     ),
 }
 
@@ -63,7 +63,7 @@ async def run(asked: Asked, answer: Answer, backends: Backends, run: workflow) -
     """Yield the answer; raises ``AgentGaveUp``, and what the provider raises."""
     agent = AGENTS[answer.agent or "advisor"]
     passages = await backends.retriever.find(asked.question, answer, most=2)
-    user = quoted(asked.question, passages)
+    user = f"{agent.task}\n\n{quoted(asked.question, passages)}"
     most = room(backends, answer)
     try:
         reply = await _worked_out(agent, user, answer, backends, run)
@@ -88,7 +88,7 @@ async def _worked_out(agent: _Agent, user: str, answer: Answer, backends: Backen
     for _ in range(_MOST_STEPS):
         answer.iterations += 1
         with operation(LLM_INFERENCE):
-            message = await backends.models.step(agent.task, guide(), messages, backends.tools.offered(agent.tools))
+            message = await backends.models.step(ANSWER, guide(), messages, backends.tools.offered(agent.tools))
         if message.stop_reason != "tool_use":
             reply.text = "".join(block.text for block in message.content if block.type == "text")
             return reply

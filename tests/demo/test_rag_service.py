@@ -173,12 +173,13 @@ class TestWorkers:
         assert service.scrape().sum(name) == counted.sum(name)
         assert service.ask_many([fresh(WEIGHT) for _ in range(8)]) == {"success": 8}
 
-    def test_ends_on_sigterm(self, llm: FakeLlm, tmp_path: Path) -> None:
-        """With status 0, its workers with it, and the port is free again."""
+    def test_ends_on_sigterm(self, llm: FakeLlm, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """With status 0 and without a word, its workers with it, and the port is free again."""
         with rag_service(llm, tmp_path, workers=1) as other:
             workers = other.workers()
             other.process.send_signal(signal.SIGTERM)
             assert other.process.wait(30) == 0
+            assert capfd.readouterr().err == ""
             assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
