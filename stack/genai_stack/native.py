@@ -4,6 +4,7 @@ Prometheus resolves the relative paths in its configuration against the folder o
 the run directory gets links to ``prometheus.yml`` and ``rules/``, and target files of its own beside them.
 """
 
+import os
 import sysconfig
 from pathlib import Path
 
@@ -122,6 +123,7 @@ def grafana(layout: Layout, program: Path, home: Path) -> Service:
             "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(dashboards / "performance.json"),
             "GENAI_PROMETHEUS_URL": layout.url("prometheus").rstrip("/"),
             "GENAI_ALERTMANAGER_URL": layout.url("alertmanager").rstrip("/"),
+            "GENAI_TRACES_URL": os.environ.get("GENAI_TRACES_URL", "http://127.0.0.1:16686/trace/"),
             "GENAI_DASHBOARDS": str(dashboards),
         },
         ready_url=layout.url("grafana") + "api/health",

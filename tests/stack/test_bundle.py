@@ -38,27 +38,6 @@ class TestAlerts:
         assert re.search(r"/d/([\w-]+)", rule["annotations"]["dashboard_url"])[1] in uids  # type: ignore[index]
 
 
-class TestProvisioning:
-    """Grafana's start files."""
-
-    def test_time_interval_is_the_scrape_interval(self) -> None:
-        """$__rate_interval is right only when the data source knows how often Prometheus scrapes."""
-        folder = REPOSITORY / "grafana" / "provisioning" / "datasources"
-        sources = yaml.safe_load((folder / "prometheus.yml").read_text())["datasources"]
-        scrape = yaml.safe_load((REPOSITORY / "prometheus" / "prometheus.yml").read_text())["global"]
-        assert sources[0]["jsonData"]["timeInterval"] == scrape["scrape_interval"]
-
-    def test_every_variable_is_set_in_both_worlds(self, tmp_path: Path) -> None:
-        """Whatever the provisioning reads from the environment is set by Compose and by a native run."""
-        files = (REPOSITORY / "grafana" / "provisioning").rglob("*.yml")
-        used = set(re.findall(r"(?<!\$)\$([A-Z_]+)", json.dumps([yaml.safe_load(path.read_text()) for path in files])))
-        in_compose = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]["grafana"]
-        layout = Layout(tmp_path, ports.DEFAULT_PORTS)
-        assert used
-        assert used <= set(in_compose["environment"])
-        assert used <= set(native.grafana(layout, Path("/usr/sbin/grafana"), Path("/usr/share/grafana")).env)
-
-
 @pytest.fixture(scope="module")
 def project() -> dict[str, Any]:
     """The Compose file as Compose itself understands it."""
