@@ -1,0 +1,91 @@
+"""The demo under load: people, the models' own ledger and Prometheus count the same, whatever is killed meanwhile."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_llm_process import FakeLlm, fake_llm
+from rag_service_process import RagService, rag_service
+from servers import Prometheus, prometheus, wait_for
+
+from genai_metrics import catalog
+
+WORKFLOWS = catalog.WORKFLOW.metrics[0].name
+QUEUE = catalog.QUEUE_LENGTH.metrics[0].name
+COST = catalog.LLM_COST.metrics[0].name
+TOKENS = {
+    "input_tokens": "genai_llm_input_tokens_total",
+    "output_tokens": "genai_llm_output_tokens_total",
+    "cache_read_tokens": "genai_llm_cache_read_input_tokens_total",
+    "cache_write_tokens": "genai_llm_cache_write_input_tokens_total",
+    "reasoning_tokens": "genai_llm_reasoning_output_tokens_total",
+}
+
+
+def load(service: RagService, folder: Path, seed: int) -> dict[str, Any]:
+    """Let people ask for a while; returns what they got."""
+    command = [
+        *(sys.executable, "-m", "load_scenarios", "baseline", "--host", service.url, "--seed", str(seed)),
+        *("--users", "120", "--duration", "15s", "--report", str(folder)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told: dict[str, Any] = json.loads((folder / "report.json").read_text())["load"]
+    return told
+
+
+def at_rest(service: RagService, llm: FakeLlm) -> dict[str, Any]:
+    """Wait until the service has nothing left to do; returns the ledger, or fails when it never rests."""
+
+    def resting() -> dict[str, Any] | None:
+        before = llm.accounts()
+        idle = service.scrape().sum(QUEUE) == 0
+        return before if idle and llm.accounts() == before else None
+
+    return wait_for("a service at rest", resting)
+
+
+def by_model(server: Prometheus, metric: str) -> dict[str, float]:
+    """Sum of a counter by ``provider/model``, where it is above 0."""
+    # Labels come in the order of their names.
+    found = server.query(f"sum by (model, provider) ({metric}) > 0")
+    return {f"{provider}/{model}": value for (model, provider), value in found.items()}
+
+
+def test_everybody_counts_the_same(tmp_path: Path) -> None:
+    """Requests, errors, tokens and dollars by model are equal after two rounds of load with a worker killed between."""
+    with (
+        fake_llm("--speed", "5", "--errors", "0.02", "--seed", "3", "--price-notes") as llm,
+        rag_service(llm, tmp_path / "rag") as service,
+        prometheus(tmp_path / "prometheus", {"genai-exporter": service.exporter.port}) as server,
+    ):
+        first = load(service, tmp_path / "first", seed=1)
+        at_rest(service, llm)
+        workers = service.workers()
+        os.kill(min(workers), signal.SIGKILL)
+        wait_for("a new worker", lambda: len(service.workers() - workers) == 1)
+        wait_for("workers that record", lambda: service.scrape().sum("genai_processes") == 2)
+        second = load(service, tmp_path / "second", seed=2)
+        ledger = {model: account for model, account in at_rest(service, llm).items() if account["requests"]}
+
+        asked = {name: first[name] + second[name] for name in ("requests", "failed", "cached", "lost")}
+        assert asked["requests"] > 100
+        assert asked["cached"] > 0
+        assert asked["lost"] == 0
+        wait_for("the last scrape", lambda: server.value(f"sum({WORKFLOWS}_count)") == asked["requests"])
+        told = {outcome: count for (outcome,), count in server.query(f"sum by (outcome) ({WORKFLOWS}_count)").items()}
+        assert told.get("error", 0) == asked["failed"]
+        assert told["cached"] == asked["cached"]
+
+        assert all(account["aborted"] == 0 for account in ledger.values())
+        for name, metric in TOKENS.items():
+            assert by_model(server, metric) == {model: one[name] for model, one in ledger.items() if one[name]}
+        assert by_model(server, COST) == pytest.approx(
+            {model: one["cost_usd"] for model, one in ledger.items() if one["cost_usd"]}, rel=1e-9
+        )
+        assert max(server.query(f"resets({WORKFLOWS}_count[10m])").values()) == 0
