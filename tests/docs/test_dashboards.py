@@ -24,10 +24,11 @@ def test_questions_lead_to_panels() -> None:
 
 
 def test_headings_are_explained() -> None:
-    """Each heading of the cost and cache dashboards is a point of its section."""
-    for topic in ("cost", "cache"):
+    """Each heading of a dashboard is a point of its section."""
+    for topic in ("performance", "cost", "cache", "health"):
         content = json.loads((REPOSITORY / "grafana" / "dashboards" / f"{topic}.json").read_text())
         section = re.split(r"^## ", PAGE, flags=re.M)
         (text,) = [part for part in section if part.startswith(topic.capitalize() + "\n")]
         bold = {words.rstrip("?:") for words in re.findall(r"\*\*([^*]+)\*\*", text)}
-        assert {panel["title"] for panel in content["panels"] if panel["type"] == "row"} <= bold
+        headings = {panel["title"].rstrip("?") for panel in content["panels"] if panel["type"] == "row"}
+        assert headings <= bold
