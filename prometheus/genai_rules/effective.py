@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from textwrap import indent
 
 from genai_metrics.catalog import MetricSpec
-from genai_rules.thresholds import LEVELS, SEVERITIES, Level
+from genai_metrics.catalog.thresholds import SEVERITIES, THRESHOLD_PREFIX
+from genai_rules.thresholds import LEVELS, Level
 
 _HEAD = """\
 # Written by `make generate` from prometheus/genai_rules; do not edit. Thresholds are set in thresholds.yml.
@@ -60,7 +61,7 @@ def _series(metric: MetricSpec) -> str:
 
 def _alternatives(level: Level, threshold: str) -> Iterator[str]:
     """Yield the expressions whose first that has a value for a subject wins."""
-    series, base = f"genai:threshold:{threshold}", subjects(level)
+    series, base = f"{THRESHOLD_PREFIX}{threshold}", subjects(level)
     whole = ", ".join((*level.labels, "severity"))
     yield f"max by ({whole}) ({series}{{{_matchers(level, level.labels)}}})"
     overrides = [(label,) for label in level.labels] if len(level.labels) > 1 else []

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from genai_metrics.catalog.thresholds import SEVERITIES
 from genai_rules import __main__ as generator
 from genai_rules import effective
-from genai_rules.thresholds import LEVELS, SEVERITIES
+from genai_rules.thresholds import LEVELS
 from genai_stack import REPOSITORY, binaries
 
 THRESHOLDS = REPOSITORY / "prometheus" / "rules" / "thresholds.yml"
