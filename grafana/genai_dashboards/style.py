@@ -49,8 +49,6 @@ BYTES: Final = units.BytesIEC
 BYTES_PER_SECOND: Final = units.BytesPerSecondIEC
 CELSIUS: Final = units.Celsius
 WATTS: Final = units.Watt
-HERTZ: Final = units.Hertz
-TEXT: Final = "string"
 TOKENS_PER_SECOND: Final = "suffix: tokens/s"
 
 MICRODOLLARS: Final = 6
