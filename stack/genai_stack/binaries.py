@@ -51,12 +51,12 @@ PROGRAMS = {
     # only.
     "prometheus": Program(("prometheus",), (3, 0), "prometheus", _UPSTREAM),
     "promtool": Program(("promtool",), (3, 0), "promtool", _UPSTREAM),
-    # 0.27: UTF-8 matchers, which our routes are written in.
-    "alertmanager": Program(("alertmanager", "prometheus-alertmanager"), (0, 27), "prometheus-alertmanager", _UPSTREAM),
+    # 0.30: timeouts of receivers, threads of mails, --dispatch.start-delay.
+    "alertmanager": Program(("alertmanager", "prometheus-alertmanager"), (0, 30), "prometheus-alertmanager", _UPSTREAM),
     "blackbox_exporter": Program(
         ("blackbox_exporter", "prometheus-blackbox-exporter"), (0, 24), "prometheus-blackbox-exporter", _UPSTREAM
     ),
-    "amtool": Program(("amtool",), (0, 27), "prometheus-alertmanager", _UPSTREAM),
+    "amtool": Program(("amtool",), (0, 30), "prometheus-alertmanager", _UPSTREAM),
     # 12.2: the first with dashboard schema version 42.
     "grafana": Program(
         ("grafana", "grafana-server"),
