@@ -11,17 +11,18 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import footprint, openai_client, recording, scraping, stalls, table
+from benchmarks import footprint, openai_client, recording, scraping, serving, stalls, table
 from benchmarks.results import Section, as_json, markdown, print_sections
 
 Say = Callable[[str], None]
 
-PARTS: dict[str, Callable[[Path, int, Say], list[Section]]] = {
-    "recording": lambda directory, rounds, say: recording.measure(directory, rounds=rounds, say=say),
-    "scraping": lambda directory, rounds, say: scraping.measure(directory, rounds=rounds, say=say),
-    "openai": lambda _, rounds, say: openai_client.measure(rounds=rounds, say=say),
-    "stalls": lambda _, rounds, say: stalls.measure(rounds=rounds, say=say),
-    "footprint": lambda _, rounds, say: footprint.measure(rounds=rounds, say=say),
+PARTS: dict[str, Callable[[Path, int, Say, Path | None], list[Section]]] = {
+    "recording": lambda directory, rounds, say, _: recording.measure(directory, rounds=rounds, say=say),
+    "scraping": lambda directory, rounds, say, _: scraping.measure(directory, rounds=rounds, say=say),
+    "serving": lambda directory, rounds, say, _: serving.measure(directory, rounds=rounds, say=say),
+    "openai": lambda _, rounds, say, peers: openai_client.measure(rounds=rounds, say=say, peers=peers),
+    "stalls": lambda _, rounds, say, __: stalls.measure(rounds=rounds, say=say),
+    "footprint": lambda _, rounds, say, __: footprint.measure(rounds=rounds, say=say),
 }
 
 
@@ -34,8 +35,21 @@ PARTS: dict[str, Callable[[Path, int, Say], list[Section]]] = {
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Also replace the table of the main figures in this file; not with --only.",
 )
+@click.option(
+    "--peers",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PYTHON",
+    help="Interpreter of another environment that has what cannot be installed in this one: openlit, openai.",
+)
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown instead of tables.")
-def main(only: Sequence[str], rounds: int, json_path: Path | None, readme: Path | None, as_markdown: bool) -> None:
+def main(
+    only: Sequence[str],
+    rounds: int,
+    json_path: Path | None,
+    readme: Path | None,
+    peers: Path | None,
+    as_markdown: bool,
+) -> None:
     """Measure recording and scraping beside other ways of doing the same; takes some minutes.
 
     Figures hold for this machine and this run: close other programs first. A missed target is printed, not an error.
@@ -60,7 +74,7 @@ def main(only: Sequence[str], rounds: int, json_path: Path | None, readme: Path 
         for name, measure in PARTS.items():
             if not only or name in only:
                 with tempfile.TemporaryDirectory(prefix="genai-benchmark-") as directory:
-                    sections += measure(Path(directory), rounds, say)
+                    sections += measure(Path(directory), rounds, say, peers)
     if as_markdown:
         click.echo(f"{machine()}\n\n{markdown(sections)}")
     else:

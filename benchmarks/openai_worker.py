@@ -1,49 +1,24 @@
-"""Times calls of a real ``openai`` client over an in-process transport: ``python -m benchmarks.openai_worker NAME``.
+"""Times calls of a real ``openai`` client to a server on loopback: ``python -m benchmarks.openai_worker NAME URL``.
 
-Reads numbers of calls from standard input; answers each with microseconds of processor time per call without and with
-instrumentation, in turns. A worker is a process of its own, as some instrumentors change the library for good.
+Reads numbers of comparisons from standard input; answers each with microseconds of processor time per call without
+instrumentation, and what it adds. A worker is a process of its own, as some instrumentors change the library for good.
 """
 
 import gc
-import json
 import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
+from statistics import median
 from typing import Any
 
-import httpx
 from openai import OpenAI
 
 BATCH = 40
-"""Calls between one switch and the next: short, so that both sides see the same mood of the machine."""
+"""Calls between one switch and the next: few, so that both sides see the same mood of the machine."""
 
-SETTLING = 20
+SETTLING = 16
 """Calls after each switch that are not timed: the interpreter adapts to the client's new methods meanwhile."""
-
-ANSWER = json.dumps(
-    {
-        "id": "x",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "gpt-4o-2024-08-06",
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": "A short answer. " * 20, "refusal": None},
-                "finish_reason": "stop",
-                "logprobs": None,
-            }
-        ],
-        "usage": {
-            "prompt_tokens": 1200,
-            "completion_tokens": 100,
-            "total_tokens": 1300,
-            "prompt_tokens_details": {"cached_tokens": 1024},
-            "completion_tokens_details": {"reasoning_tokens": 0},
-        },
-    }
-).encode()
 
 Switch = Callable[[bool], None]
 """Turns the instrumentation on or off."""
@@ -54,13 +29,38 @@ def nothing(client: OpenAI) -> Switch:
     return lambda on: None
 
 
+def wrapper(client: OpenAI) -> Switch:
+    """A function in the place of ``instrument_openai``'s that does nothing but call the original."""
+    original = client.request
+
+    def request(cast_to: Any, options: Any, **settings: Any) -> Any:
+        return original(cast_to, options, **settings)
+
+    return _on_object(client, {"request": request})
+
+
 def ours(client: OpenAI) -> Switch:
-    """``instrument_openai``, with prices and a workflow's mode and tenant."""
+    """``instrument_openai``, with prices."""
     import genai_metrics
     from genai_metrics.integrations.openai import instrument_openai
 
     genai_metrics.warm_up()
-    return lambda on: None if on and instrument_openai(client) else instrument_openai(client).uninstrument()
+    before = dict(vars(client))
+    instrument_openai(client)
+    return _on_object(client, {name: value for name, value in vars(client).items() if name not in before})
+
+
+def _on_object(client: OpenAI, methods: dict[str, Any]) -> Switch:
+    """Put methods on a client and take them off: the same ones each time, as they stay in an application."""
+
+    def switch(on: bool) -> None:
+        for name, method in methods.items():
+            if on:
+                vars(client)[name] = method
+            else:
+                vars(client).pop(name, None)
+
+    return switch
 
 
 def opentelemetry(client: OpenAI) -> Switch:
@@ -94,54 +94,65 @@ def openlit(client: OpenAI) -> Switch:
 
 WAYS: dict[str, Callable[[OpenAI], Switch]] = {
     "nothing": nothing,
+    "a plain function": wrapper,
     "instrument_openai": ours,
     "opentelemetry-instrumentation-openai-v2": opentelemetry,
     "OpenLIT": openlit,
 }
 
 
-def answer(request: httpx.Request) -> httpx.Response:
-    """The provider."""
-    return httpx.Response(200, content=ANSWER, headers={"content-type": "application/json"})
+def _on_change(switch: Switch) -> Switch:
+    """Switch only what is not so already: some instrumentors complain."""
+    states = [False]
+
+    def changed(on: bool) -> None:
+        if on is not states[-1]:
+            states[:] = [on]
+            switch(on)
+
+    return changed
 
 
-def timed(client: OpenAI, count: int) -> float:
-    """Microseconds of processor time per call."""
+def timed(client: OpenAI, count: int) -> list[float]:
+    """Microseconds of this thread's processor time of each call, without the first ones."""
     messages: Any = [{"role": "user", "content": "A question of some length?"}]
     create = client.chat.completions.create
-    begun = time.thread_time_ns()
-    for _ in range(count):
+    times = []
+    for _ in range(SETTLING + count):
+        begun = time.thread_time_ns()
         create(model="gpt-4o", messages=messages)
-    return (time.thread_time_ns() - begun) / count / 1000
+        times.append((time.thread_time_ns() - begun) / 1000)
+    return times[SETTLING:]
+
+
+def compared(client: OpenAI, switch: Switch) -> tuple[float, float]:
+    """Off, on, on, off: the median call without, and how much longer the median call with it takes."""
+    times: dict[bool, list[float]] = {False: [], True: []}
+    for on in (False, True, True, False):
+        switch(on)
+        times[on] += timed(client, BATCH)
+    return median(times[False]), median(times[True]) - median(times[False])
 
 
 def main() -> None:
     """Serve until standard input ends."""
-    client = OpenAI(api_key="key", http_client=httpx.Client(transport=httpx.MockTransport(answer)))
+    name, url = sys.argv[1:]
+    client = OpenAI(api_key="key", base_url=url)
     timed(client, 100)
-    switch = WAYS[sys.argv[1]](client)
-    reversible = sys.argv[1] != "OpenLIT"
-    before = timed(client, 5 * BATCH)
+    switch = _on_change(WAYS[name](client))
+    before = median(timed(client, 10 * BATCH))
     switch(True)
     timed(client, 5 * BATCH)
     gc.collect()
     gc.disable()
     print("ready", flush=True)
     for line in sys.stdin:
-        without = with_it = 0.0
-        batches = max(1, int(line) // BATCH)
-        for _ in range(batches):
-            if reversible:
-                switch(False)
-                timed(client, SETTLING)
-                without += timed(client, BATCH)
-                switch(True)
-                timed(client, SETTLING)
-            else:
-                without += before
-            with_it += timed(client, BATCH)
+        if name == "OpenLIT":  # cannot be switched off
+            pairs = [(before, median(timed(client, BATCH)) - before) for _ in range(int(line))]
+        else:
+            pairs = [compared(client, switch) for _ in range(int(line))]
         gc.collect()
-        print(without / batches, with_it / batches, flush=True)
+        print(median(without for without, _ in pairs), median(added for _, added in pairs), flush=True)
 
 
 if __name__ == "__main__":

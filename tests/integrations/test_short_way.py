@@ -11,6 +11,8 @@ import httpx
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
+from openai._models import FinalRequestOptions
+from openai.types.chat import ChatCompletion
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
@@ -301,6 +303,23 @@ class TestRoutes:
                     ask(client)
         assert 0 < len(llm_usual.routes) <= 3
         assert sample(CALLS) == 17
+
+    def test_keywords_of_a_later_library(self, provider: Provider) -> None:
+        """Reach the client's own method."""
+        seen: list[object] = []
+
+        class Later(OpenAI):
+            def request(self, cast_to: Any, options: Any, *, later: int, **settings: Any) -> Any:
+                seen.append(later)
+                return super().request(cast_to, options, **settings)
+
+        body = {"model": "gpt-4o", "messages": ASKED}
+        options = FinalRequestOptions.construct(method="post", url="/chat/completions", json_data=body)
+        with Later(api_key="key", http_client=httpx.Client(transport=httpx.MockTransport(provider))) as client:
+            instrument_openai(client)
+            client.request(ChatCompletion, options, later=7)
+        assert seen == [7]
+        assert sample(INPUT) == 1000
 
     @pytest.mark.parametrize("model", ["bad\nmodel", ["a", "list"], 7])
     def test_labels_that_need_cleaning(self, client: OpenAI, model: Any) -> None:
