@@ -23,6 +23,7 @@ try:
     import click
 
     from genai_exporter import server
+    from genai_exporter.cli_check import check
     from genai_exporter.cli_gpu_capture import gpu_capture
     from genai_exporter.cli_options import SHARED_OPTION, metrics_directory, reading, reading_each
     from genai_exporter.cli_report import report
@@ -230,7 +231,7 @@ def _serve(
                 log.warning("stopped during a scrape that does not end")
 
 
-for _command in (report, tenant_hash, gpu_capture, demo):
+for _command in (check, report, tenant_hash, gpu_capture, demo):
     main.add_command(_command)
 
 

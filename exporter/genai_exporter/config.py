@@ -21,7 +21,7 @@ from genai_metrics.yamlfile import Section, Sequence
 LOG_LEVELS = ("debug", "info", "warning", "error")
 """Log levels, from most to least talkative."""
 
-_KEYS = (
+KEYS = (
     "metrics_dir",
     "metrics_dir_shared",
     "metrics_dir_limits",
@@ -31,6 +31,8 @@ _KEYS = (
     "collectors",
     "log",
 )
+"""Keys at the top of a configuration file."""
+
 _ADDRESS_FORM = "give HOST:PORT, such as 127.0.0.1:9840, [::1]:9840 or, for all interfaces, :9840"
 _UNIX = "unix:"
 
@@ -158,7 +160,7 @@ def read(path: Path) -> Config:
     names file, line, key and remedy, for anything that is unknown, misplaced or out of range.
     """
     root = yamlfile.read(path)
-    root.check_keys(_KEYS)
+    root.check_keys(KEYS)
     web, log, caps = root.section("web"), root.section("log"), root.section("label_caps")
     web.check_keys(("listen_address", "config_file"))
     log.check_keys(("level",))
