@@ -3,6 +3,7 @@
 import json
 import sys
 
+from genai_stack import REPOSITORY
 from genai_stack.children import Service
 from genai_stack.layout import Layout
 
@@ -16,6 +17,11 @@ def prepare(layout: Layout) -> None:
     """Say where the demo is, for ``genai-exporter demo``."""
     told = {"url": layout.url("rag").rstrip("/"), "metrics_dir": str(layout.metrics)}
     (layout.run / "demo.json").write_text(json.dumps(told) + "\n")
+
+
+def option(layout: Layout) -> str:
+    """Return what ``genai-exporter demo`` must be told to find this run: nothing where it looks by itself."""
+    return "" if layout.run == REPOSITORY / ".run" else f" --url {layout.url('rag').rstrip('/')}"
 
 
 def services(layout: Layout) -> list[Service]:

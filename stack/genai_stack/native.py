@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from genai_metrics import catalog
-from genai_stack import REPOSITORY, binaries, demo, receivers, secret
+from genai_stack import REPOSITORY, backfill, binaries, demo, places, receivers, secret
 from genai_stack.children import Service
 from genai_stack.layout import Layout
 from genai_stack.ports import HOST
@@ -51,7 +51,7 @@ def exporter(layout: Layout) -> Service:
     return Service(
         "exporter",
         (
-            str(Path(sysconfig.get_path("scripts")) / "genai-exporter"),
+            str(_program("genai-exporter")),
             "serve",
             f"--metrics-dir={layout.metrics}",
             f"--web.listen-address={layout.address('exporter')}",
@@ -90,6 +90,8 @@ def alertmanager(layout: Layout, program: Path, config: Path) -> Service:
             f"--web.listen-address={layout.address('alertmanager')}",
             f"--web.external-url={layout.url('alertmanager')}",
             "--cluster.listen-address=",
+            # Until Prometheus has sent all alerts again (each 75 s): else what was inhibited would be told at a start.
+            "--dispatch.start-delay=90s",
         ),
         ready_url=layout.url("alertmanager") + "-/ready",
         url=layout.url("alertmanager"),
@@ -163,6 +165,8 @@ def services(layout: Layout, with_demo: bool, report: binaries.Report) -> tuple[
         notes.append(receivers.note(written))
     program = binaries.find("grafana")
     home = grafana_home(program) if program else None
+    has_grafana = program is not None and home is not None
+    notes[:0] = places.lines(layout.url, grafana=has_grafana, demo=with_demo, inbox=bool(written.to_inbox))
     if program and home:
         running.append(grafana(layout, program, home))
         notes.append(f"Grafana: user admin, password in {layout.run / 'secrets' / 'grafana_admin_password'}")
@@ -176,4 +180,28 @@ def services(layout: Layout, with_demo: bool, report: binaries.Report) -> tuple[
     if with_demo:
         demo.prepare(layout)
         running += demo.services(layout)
+        notes.append(places.next_step(_shown(_program("genai-exporter")), demo.option(layout)))
+        notes += _backfilled(layout, report)
     return running, notes
+
+
+def _backfilled(layout: Layout, report: binaries.Report) -> list[str]:
+    """Give a new Prometheus a week of history; a demo without it is still one, so a failure is a line only."""
+    data = layout.run / "prometheus" / "data"
+    if not backfill.is_new(data):
+        return []
+    try:
+        backfill.write(data, binaries.require("promtool"), layout.address("exporter"), report)
+    except backfill.BackfillError as error:
+        return [f"No history was written, so the dashboards begin now: {error}"]
+    return []
+
+
+def _program(name: str) -> Path:
+    """A program of the environment that this Python belongs to."""
+    return Path(sysconfig.get_path("scripts")) / name
+
+
+def _shown(path: Path) -> str:
+    """Path as people type it here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -139,11 +139,11 @@ def exporter(metrics_dir: Path, *options: str) -> Iterator[Exporter]:
 def prometheus(
     folder: Path, targets: dict[str, int], scrape_interval: str = "1s", *options: str, config: str = ""
 ) -> Iterator[Prometheus]:
-    """Run a Prometheus that scrapes loopback ports, one job each, with its data below ``folder``.
+    """Run a Prometheus that scrapes loopback ports, one job each, with its data below ``folder``; what is there stays.
 
     ``config``: further sections of its configuration file. Rules are evaluated as often as targets are scraped.
     """
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     jobs = "".join(
         f"  - job_name: {job}\n    honor_labels: true\n    static_configs: [{{targets: ['127.0.0.1:{port}']}}]\n"
         for job, port in targets.items()
