@@ -90,14 +90,17 @@ def _rules(file: Section, findings: Findings) -> Iterator[Rule]:
             section.check_keys(_RULE_KEYS)
             if not section.has("record"):
                 continue
-            rule = _rule(section)
-            if rule.series in _THRESHOLDS:
-                _judge_threshold(_THRESHOLDS[rule.series], rule, section)
-            elif rule.series in _SETTINGS:
-                _judge_setting(_SETTINGS[rule.series], rule, section)
+            series = section.text("record")
+            if series in _THRESHOLDS:
+                rule = _rule(section)
+                _judge_threshold(_THRESHOLDS[series], rule, section)
+                yield rule
+            elif series in _SETTINGS:
+                rule = _rule(section)
+                _judge_setting(_SETTINGS[series], rule, section)
+                yield rule
             else:
-                _judge_name(rule.series, section)
-            yield rule
+                _judge_name(series, section)
 
 
 def _rule(section: Section) -> Rule:
