@@ -1,4 +1,4 @@
-# Three images: `exporter` has the wheel alone, `inbox` adds the local inbox, `demo` the demo and its load.
+# `exporter` has the wheel alone; for the demo `inbox` adds the local inbox, `demo` the service and its load, `history` its past.
 
 FROM python:3.11.13-slim-bookworm AS build
 WORKDIR /src
@@ -43,3 +43,15 @@ ENV PYTHONPATH=/opt/demo
 USER genai
 ENTRYPOINT ["python", "-m"]
 CMD ["rag_service", "--help"]
+
+FROM exporter AS history
+USER root
+COPY --from=prom/prometheus:v3.5.3 /bin/promtool /usr/local/bin/promtool
+COPY stack/genai_stack /opt/history/genai_stack
+COPY examples/load_scenarios/__init__.py examples/load_scenarios/traffic.py /opt/history/load_scenarios/
+# A fresh named volume takes over the folder's owner, which is Prometheus's user.
+RUN install -d -o 65534 -g 65534 /prometheus
+ENV PYTHONPATH=/opt/history
+USER 65534
+ENTRYPOINT ["python", "-m", "genai_stack.backfill"]
+CMD ["--data", "/prometheus", "--promtool", "/usr/local/bin/promtool", "--instance", "exporter:9840"]

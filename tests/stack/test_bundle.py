@@ -75,7 +75,7 @@ class TestContainers:
         """Pinned, not root, read-only, without capabilities, limited, healthy by its own word, on loopback only."""
         assert set(project["services"]) == {
             *("exporter", "prometheus", "alertmanager", "grafana", "blackbox", "inbox"),
-            *("llm", "rag", "load"),
+            *("llm", "rag", "load", "history"),
         }
         for name, service in project["services"].items():
             assert re.search(r":v?\d+\.\d+\.\d+$", service["image"]), name
@@ -85,7 +85,7 @@ class TestContainers:
             assert service["security_opt"] == ["no-new-privileges:true"], name
             assert int(service["mem_limit"]) > 0, name
             assert {port["host_ip"] for port in service.get("ports", [])} <= {"127.0.0.1"}, name
-            assert name == "load" or service["healthcheck"]["test"], name
+            assert name in {"load", "history"} or service["healthcheck"]["test"], name
 
     def test_writer_and_reader_share_user_and_volume(self, project: dict[str, Any]) -> None:
         """Metric files are readable by their owner only, so that both containers must run as the same user."""
@@ -120,6 +120,19 @@ class TestContainers:
         assert set(natively) == {"llm", "rag", "load"}
         for name, command in natively.items():
             assert options(project["services"][name]["command"]) == options(command[2:])
+
+    def test_the_history_is_the_exporters_and_there_before_prometheus(self, project: dict[str, Any]) -> None:
+        """It goes into Prometheus's volume as Prometheus's user, under the address that Prometheus scrapes."""
+        history, prometheus = project["services"]["history"], project["services"]["prometheus"]
+        told = dict(option.removeprefix("--").split("=") for option in history["command"])
+        (group,) = yaml.safe_load((REPOSITORY / "prometheus" / "targets" / "exporter.yml").read_text())
+        assert [told["instance"]] == group["targets"]
+        assert f"--storage.tsdb.path={told['data']}" in prometheus["command"]
+        assert history["user"] == prometheus["user"]
+        assert history["volumes"][0] in prometheus["volumes"]
+        assert prometheus["depends_on"]["history"]["condition"] == "service_completed_successfully"
+        (image,) = re.findall(r"--from=(\S+) /bin/promtool", (REPOSITORY / "Dockerfile").read_text())
+        assert image == prometheus["image"]
 
     def test_the_password_is_generated_once(self, tmp_path: Path) -> None:
         """The file is made when it is missing, kept afterwards, and hidden from other users of the host."""
