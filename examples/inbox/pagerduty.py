@@ -79,6 +79,6 @@ def _facts(content: dict[str, Any]) -> dict[str, Any]:
         "facts": [
             (name, str(payload[name])) for name in ("source", "component", "class", "group") if payload.get(name)
         ],
-        "details": [(str(name), str(value)) for name, value in details.items()],
+        "details": [(str(name), str(value)) for name, value in details.items() if value is not None],
         "links": [(str(link["href"]), str(link.get("text") or link["href"])) for link in links],
     }

@@ -37,7 +37,7 @@ class TestStack:
     def test_addresses(self) -> None:
         """Each server that speaks HTTP is there with its port."""
         rows = dict(re.findall(r"^\| (\w+) \| <http://127\.0\.0\.1:(\d+)/>", self.PAGE, re.MULTILINE))
-        assert {name.lower(): int(port) for name, port in rows.items()} | {"inbox_smtp": 1025} == ports.PAGES
+        assert {name.lower(): int(port) for name, port in rows.items()} | {"inbox_smtp": 1025} == ports.DEFAULT_PORTS
 
     def test_volumes(self) -> None:
         """Each volume of Compose is there with its full name."""
