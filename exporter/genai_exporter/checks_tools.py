@@ -52,6 +52,7 @@ def _read(output: str, path: Path) -> Iterator[tuple[Path, int, str]]:
     where = path
     for line in output.splitlines():
         text = re.sub(r"^Checking '.*?'  FAILED: ", "", line.strip()).removeprefix("FAILED:").strip()
+        text = text.removeprefix("parsing YAML file ")
         file = re.match(r"(/.+?\.\w+): ?(.*)", text)
         if file:
             where, text = _as_given(Path(file[1]), path), file[2]
@@ -62,7 +63,7 @@ def _read(output: str, path: Path) -> Iterator[tuple[Path, int, str]]:
         elif text and not re.match(
             r"SUCCESS|Checking |Found:|- |WARNING:|yaml: unmarshal errors:|amtool: error:", text
         ):
-            yield where, 0, text.removesuffix(" yaml: unmarshal errors:")
+            yield where, 0, text
 
 
 def _as_given(found: Path, given: Path) -> Path:
