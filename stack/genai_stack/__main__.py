@@ -63,22 +63,12 @@ def up(
     wants_native = force_native or for_seconds is not None or port_offset or free_ports
     try:
         if not wants_native and compose.engine_answers():
-            sys.exit(_up_in_containers(demo))
+            click.echo("Starting with Docker Compose.")
+            sys.exit(compose.up(demo, report=click.echo))
         with runfile.held(run_dir.resolve()):
             sys.exit(_up_natively(run_dir.resolve(), demo, for_seconds, port_offset, free_ports))
     except (runfile.AlreadyRunning, binaries.MissingServer, ValueError) as error:
         raise click.ClickException(str(error)) from error
-
-
-def _up_in_containers(demo: bool) -> int:
-    """Start the containers and say where they are."""
-    click.echo("Starting with Docker Compose.")
-    code = compose.up(demo)
-    if code == 0:
-        for line in compose.addresses():
-            click.echo(line)
-        click.echo("`make down` stops it.")
-    return code
 
 
 def _up_natively(run: Path, demo: bool, for_seconds: float | None, port_offset: int, free_ports: bool) -> int:

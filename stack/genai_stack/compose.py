@@ -1,9 +1,8 @@
 """The stack in containers, through Docker Compose."""
 
 import subprocess
-from pathlib import Path
 
-from genai_stack import REPOSITORY, notifications, ports, secret
+from genai_stack import REPOSITORY, binaries, notifications, places, ports, secret
 
 PASSWORD_FILE = REPOSITORY / ".run" / "secrets" / "grafana_admin_password"
 """The secret that docker-compose.yml mounts; Compose refuses to start without it."""
@@ -22,8 +21,8 @@ def engine_answers() -> bool:
     return _succeeds("docker", "compose", "version") and _succeeds("docker", "info")
 
 
-def up(with_demo: bool) -> int:
-    """Build and start all containers and wait until they are healthy; returns Compose's exit code.
+def up(with_demo: bool, report: binaries.Report) -> int:
+    """Build and start all containers, wait until they are healthy and say where they are; returns Compose's exit code.
 
     Creates the Grafana password first if there is none, and writes Alertmanager's configuration again: an Alertmanager
     that runs already takes it over. Raises ``ValueError`` for a secret that cannot be one.
@@ -38,6 +37,10 @@ def up(with_demo: bool) -> int:
     code = subprocess.run([*command, "up", "--detach", "--build", "--wait"], check=False).returncode
     if code == 0:
         code = subprocess.run([*command, "kill", "--signal", "HUP", "alertmanager"], check=False).returncode
+    if code == 0:
+        inbox = with_demo or bool(written.to_inbox)
+        for line in [*places.lines(_url, grafana=True, demo=with_demo, inbox=inbox), *_notes(with_demo)]:
+            report(line)
     return code
 
 
@@ -52,15 +55,14 @@ def is_up() -> bool:
     return answer.returncode == 0 and bool(answer.stdout.strip())
 
 
-def addresses() -> list[str]:
-    """A line for each published service, and where the password is."""
-    lines = [f"{name}: http://{ports.HOST}:{port}/" for name, port in ports.PAGES.items()]
-    return [*lines, f"Grafana: user admin, password in {_shown(PASSWORD_FILE)}"]
+def _notes(with_demo: bool) -> list[str]:
+    """What else there is to know."""
+    password = f"Grafana: user admin, password in {places.shown(PASSWORD_FILE)}"
+    return [password, *([places.next_step(option="")] if with_demo else []), "`make down` stops it."]
 
 
-def _shown(path: Path) -> str:
-    """Path relative to the current folder where that is shorter."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+def _url(name: str) -> str:
+    return f"http://{ports.HOST}:{ports.DEFAULT_PORTS[name]}/"
 
 
 def _succeeds(*command: str) -> bool:

@@ -5,7 +5,6 @@ the run directory gets links to ``prometheus.yml`` and ``rules/``, and target fi
 """
 
 import os
-import sysconfig
 from pathlib import Path
 
 import yaml
@@ -51,7 +50,7 @@ def exporter(layout: Layout) -> Service:
     return Service(
         "exporter",
         (
-            str(_program("genai-exporter")),
+            str(places.program("genai-exporter")),
             "serve",
             f"--metrics-dir={layout.metrics}",
             f"--web.listen-address={layout.address('exporter')}",
@@ -180,8 +179,8 @@ def services(layout: Layout, with_demo: bool, report: binaries.Report) -> tuple[
     if with_demo:
         demo.prepare(layout)
         running += demo.services(layout)
-        notes.append(places.next_step(_shown(_program("genai-exporter")), demo.option(layout)))
         notes += _backfilled(layout, report)
+        notes.append(places.next_step(demo.option(layout)))
     return running, notes
 
 
@@ -195,13 +194,3 @@ def _backfilled(layout: Layout, report: binaries.Report) -> list[str]:
     except backfill.BackfillError as error:
         return [f"No history was written, so the dashboards begin now: {error}"]
     return []
-
-
-def _program(name: str) -> Path:
-    """A program of the environment that this Python belongs to."""
-    return Path(sysconfig.get_path("scripts")) / name
-
-
-def _shown(path: Path) -> str:
-    """Path as people type it here."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,7 +1,9 @@
 """Where people find things once the stack runs, and what to do first."""
 
 import json
+import sysconfig
 from collections.abc import Callable
+from pathlib import Path
 
 from genai_stack import REPOSITORY
 
@@ -35,6 +37,16 @@ def dashboards() -> dict[str, str]:
     return dict(sorted(topics.items(), key=lambda each: first.index(each[0]) if each[0] in first else len(first)))
 
 
-def next_step(program: str, option: str) -> str:
-    """Return what to try first: ``program`` is the exporter's command, ``option`` how it finds the demo, or nothing."""
-    return f"Next: {program} demo{option} {_FIRST_FAULT}"
+def next_step(option: str) -> str:
+    """Return what to try first; ``option``: how the exporter's command finds the demo, or nothing."""
+    return f"Next: {shown(program('genai-exporter'))} demo{option} {_FIRST_FAULT}"
+
+
+def program(name: str) -> Path:
+    """Return a program of the environment that this Python belongs to."""
+    return Path(sysconfig.get_path("scripts")) / name
+
+
+def shown(path: Path) -> str:
+    """Return a path as people type it in the current folder."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

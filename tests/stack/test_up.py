@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from genai_stack import ports, runfile
+from genai_stack import places, ports, runfile
 from genai_stack.children import OPENER
 
 COMMAND = [sys.executable, "-m", "genai_stack"]
@@ -205,3 +205,27 @@ class TestPorts:
         )
         assert answer.returncode == 2
         assert "write it as 90s, 5m or 1h" in answer.stderr
+
+
+class TestPlaces:
+    """What the output names, in both ways of running."""
+
+    def test_with_grafana_the_four_dashboards_come_first(self) -> None:
+        """Under the addresses that Grafana gives them."""
+        lines = places.lines(lambda name: f"http://{name}/", grafana=True, demo=True, inbox=True)
+        assert [line.split() for line in lines[:4]] == [
+            ["Dashboard", "Performance", "http://grafana/d/genai-performance"],
+            ["Dashboard", "Cache", "http://grafana/d/genai-cache"],
+            ["Dashboard", "Cost", "http://grafana/d/genai-cost"],
+            ["Dashboard", "Health", "http://grafana/d/genai-health"],
+        ]
+        assert len({line.index("http") for line in lines}) == 1
+
+    def test_what_does_not_run_is_not_named(self) -> None:
+        """Neither Grafana nor inbox nor demo."""
+        lines = places.lines(lambda name: f"http://{name}/", grafana=False, demo=False, inbox=False)
+        assert [line.split()[-1] for line in lines] == [
+            "http://prometheus/",
+            "http://alertmanager/",
+            "http://exporter/",
+        ]
