@@ -34,7 +34,7 @@ class Report:
 
 def check(files: Sequence[File], findings: Findings) -> Report:
     """Judge files together, and those that they name: rule files, web configurations; adds to ``findings``."""
-    judged = _Judged(list(files), findings)
+    judged = _Judged(files, findings)
     judged.prometheus()
     judged.rules()
     judged.alertmanager()
@@ -50,11 +50,12 @@ def check(files: Sequence[File], findings: Findings) -> Report:
 class _Judged:
     """Files under judgement: ``files`` grows by what they name."""
 
-    def __init__(self, files: list[File], findings: Findings) -> None:
-        self.files = files
+    def __init__(self, files: Sequence[File], findings: Findings) -> None:
+        self.files: list[File] = []
+        for file in files:
+            self._add(file)
         self.findings = findings
         self._intervals: list[checks_prometheus.Interval] = []
-        self._covered: set[Path] = set()
 
     def prometheus(self) -> None:
         """Judge Prometheus's configuration; its rule files come along."""
@@ -65,7 +66,6 @@ class _Judged:
             with self.findings.collecting(root.path):
                 for path in checks_prometheus.rule_files(root):
                     self._add(File(path, "rules"))
-                    self._covered.add(path.resolve())
 
     def rules(self) -> None:
         """Judge rule files, all together."""
@@ -106,15 +106,16 @@ class _Judged:
     def tools(self) -> None:
         """Let Prometheus's and Alertmanager's own programs judge what has no problem yet."""
         faulty = {problem.path for problem in self.findings.problems}
-        prometheus = [path for path in self._paths("prometheus") if path not in faulty]
+        rules, prometheus, alertmanager = (
+            [path for path in self._paths(kind) if path not in faulty]
+            for kind in ("rules", "prometheus", "alertmanager")
+        )
+        checks_tools.run("promtool", ("check", "rules", "--lint=none"), rules, self.findings)
+        # These read the rule files, too, but what has been said of a line is not said again.
         for path in prometheus:
             checks_tools.run("promtool", ("check", "config", "--lint=none"), [path], self.findings)
-        covered = self._covered if prometheus else set()
-        rules = [path for path in self._paths("rules") if path not in faulty and path.resolve() not in covered]
-        checks_tools.run("promtool", ("check", "rules", "--lint=none"), rules, self.findings)
-        for path in self._paths("alertmanager"):
-            if path not in faulty:
-                checks_tools.run("amtool", ("check-config",), [path], self.findings)
+        for path in alertmanager:
+            checks_tools.run("amtool", ("check-config",), [path], self.findings)
 
     def _paths(self, kind: Kind) -> list[Path]:
         return [file.path for file in self.files if file.kind == kind]

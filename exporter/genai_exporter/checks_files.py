@@ -41,12 +41,7 @@ class File:
 
 def in_folder(folder: Path) -> list[File]:
     """Return the files that lie where the bundle, or Prometheus's own folder, has them."""
-    found: dict[Path, File] = {}
-    for kind, names in _NAMES.items():
-        for name in names:
-            for path in matching(folder, name):
-                found.setdefault(path.resolve(), File(path, kind))
-    return list(found.values())
+    return [File(path, kind) for kind, names in _NAMES.items() for name in names for path in matching(folder, name)]
 
 
 def expected_names() -> str:
@@ -60,12 +55,7 @@ def of_content(path: Path) -> File:
     Raises ``YamlError`` when it cannot be read or is none of them.
     """
     by_name = next((kind for kind, names in _NAMES.items() if path.name in {Path(name).name for name in names}), None)
-    try:
-        keys = yamlfile.read(path).keys()
-    except YamlError:
-        if by_name is None:
-            raise
-        return File(path, by_name)  # its own reader reports it
+    keys = yamlfile.read(path).keys()
     for kind, known in _KEYS.items():
         if any(key in known for key in keys):
             return File(path, kind)

@@ -104,6 +104,13 @@ class TestFiles:
         assert "none.yml: cannot be read: No such file or directory" in done.problems[0]
         assert "x.yml: cannot tell what this file configures; check takes rules" in done.problems[1]
 
+    def test_a_file_that_is_given_twice_is_judged_once(self, tmp_path: Path) -> None:
+        """By itself, in its folder, by another way to it."""
+        shutil.copy(REPOSITORY / "prometheus" / "rules" / "thresholds.yml", tmp_path)
+        (tmp_path / "link.yml").symlink_to("thresholds.yml")
+        done = check(tmp_path / "thresholds.yml", tmp_path, tmp_path / "link.yml")
+        assert (done.problems, len(done.told["files"])) == ([], 1)
+
     def test_nothing_to_check_is_a_usage_error(self, tmp_path: Path) -> None:
         """Exit code 2, and where it looked."""
         done = run(cwd=tmp_path)
@@ -188,6 +195,8 @@ class TestPrograms:
         assert (done.code, done.problems) == (1, expected)
         assert {problem["file"] for problem in done.told["problems"]} == {str(path)}
         assert check(tmp_path).problems == []
+        relative = check(cwd=tmp_path, path=tools).told["problems"]
+        assert [problem["file"] for problem in relative] == ["rules/mine.yml"] * 2
 
     def test_a_key_that_prometheus_does_not_know(self, tmp_path: Path, tools: str) -> None:
         """In a configuration and in a rule file."""

@@ -83,6 +83,16 @@ def test_inline_secrets_are_refused(judge: Judge, lines: str, key: str, remedy: 
     assert "SECRET" not in problem
 
 
+def test_an_alias_is_said_once(judge: Judge) -> None:
+    """What two receivers share is one mistake."""
+    text = (
+        "route: { receiver: a, routes: [{ receiver: b }] }\nreceivers:\n"
+        "  - name: a\n    slack_configs: &slack [{ api_url: SECRET }]\n  - name: b\n    slack_configs: *slack\n"
+    )
+    [problem], _ = judge(text)
+    assert problem.startswith("4: api_url")
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -137,6 +147,7 @@ class TestSecretFiles:
 
     def test_certificates_are_no_secret(self, judge: Judge, tmp_path: Path) -> None:
         """Everybody may read them."""
+        tmp_path.chmod(0o755)
         (tmp_path / "ca.pem").write_text("x")
         (tmp_path / "ca.pem").chmod(0o644)
         assert judge(f"{RIGHT}global:\n  http_config: {{ tls_config: {{ ca_file: ca.pem }} }}\n") == ([], [])

@@ -77,7 +77,7 @@ def test_a_fault_is_named(judge: Judge, text: str, expected: str) -> None:
 
 def test_placeholders_where_they_work(judge: Judge) -> None:
     """In external labels, and the groups of relabelling."""
-    text = RIGHT + "    relabel_configs: [{ target_label: a, replacement: '${1}' }]\n"
+    text = RIGHT + "    relabel_configs: [{ target_label: a, replacement: '${name}-${1}' }]\n"
     assert judge(text + "global: { external_labels: { site: '${SITE}' } }\n") == ([], 15)
 
 
