@@ -40,7 +40,7 @@ SCENARIOS = {
             "stress", "ever more people, until the service breaks", 100, 20, 10, 900, step_users=100, step_seconds=30
         ),
         Scenario("batch", "20 clients that summarise documents without a pause", 20, 5, 0.5, 300, modes={"4": 1.0}),
-        Scenario("daily", "a small team's day, for ever", 12, 2, 20, None, follows_the_day=True),
+        Scenario("daily", "a small team's day, for ever", 24, 2, 20, None, follows_the_day=True),
     )
 }
 """Every scenario by name."""

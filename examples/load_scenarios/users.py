@@ -58,7 +58,8 @@ class Person(User):
         if outcome == "success" and self.traffic.wants_to_say():
             rating = "up" if self.traffic.pause(1) < 1.6 else "down"
             stars = 5 if rating == "up" else 2
-            said: dict[str, Any] = {"mode": question.mode, "rating": rating, "satisfaction": stars}
+            said: dict[str, Any] = {"mode": question.mode, "question": question.text}
+            said |= {"rating": rating, "satisfaction": stars}
             with suppress(OSError):
                 self.session.post(f"{self.host}/feedback", json=said, timeout=30)
 

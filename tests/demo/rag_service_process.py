@@ -127,7 +127,9 @@ class RagService:
 
 
 @contextmanager
-def rag_service(llm: FakeLlm, folder: Path, *options: str, workers: int = 2) -> Iterator[RagService]:
+def rag_service(
+    llm: FakeLlm, folder: Path, *options: str, workers: int = 2, born_at_zero_seconds: int = 0
+) -> Iterator[RagService]:
     """Run a service, all of its workers ready, with its files and its exporter's below ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     metrics = folder / "metrics"
@@ -136,7 +138,7 @@ def rag_service(llm: FakeLlm, folder: Path, *options: str, workers: int = 2) -> 
         *("--metrics-dir", str(metrics), "--llm-url", llm.url, "--state", str(folder / "faults.json"), *options),
     ]
     with (
-        exporter(metrics, "--born-at-zero-seconds", "0") as scraped,
+        exporter(metrics, "--born-at-zero-seconds", str(born_at_zero_seconds)) as scraped,
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
     ):
         try:
