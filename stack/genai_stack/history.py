@@ -7,6 +7,7 @@ model, by part and by mode agree as they do in life; failures and cache misses w
 
 import json
 import re
+import zlib
 from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -124,14 +125,20 @@ class History:
             yield f"# TYPE {name} unknown\n"
             for labels, rate in series:
                 yield self._lines(name, labels, moments, [rate * each for each in seconds])
-        near = [self._near[(at - self.load.start) // _MINUTE] for at in moments]
         for name, series in self._profile.levels.items():
             yield f"# TYPE {name} unknown\n"
             for labels, level in series:
                 # What is 1 at most stays so.
                 most = 1.0 if level <= 1 else 2 * level
-                yield self._lines(name, labels, moments, [min(level * each, most) for each in near])
+                near = self._near_of(labels)
+                values = [min(level * near[(at - self.load.start) // _MINUTE], most) for at in moments]
+                yield self._lines(name, labels, moments, values)
         yield "# EOF\n"
+
+    def _near_of(self, labels: dict[str, str]) -> list[float]:
+        """Return how a level wanders, minute by minute: each subject its own way, quantiles of one together."""
+        shift = zlib.crc32(repr(sorted(labels.items())).encode()) % len(self._near)
+        return self._near[shift:] + self._near[:shift]
 
     def _moments(self, kind: str, begin: int, end: int) -> list[int]:
         """Return when series of a kind have samples."""

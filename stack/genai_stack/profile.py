@@ -1,7 +1,7 @@
 """What the demo's series look like, from a real run: ``python -m genai_stack.profile --prometheus URL``.
 
 Writes ``history_profile.json``, of which ``genai_stack.history`` makes a week. To be run by whoever changes the demo or
-the recording rules, after the demo has run for half an hour without faults, so that its caches are warm.
+the recording rules, after the demo has run for 20 minutes without faults, so that its caches are warm.
 """
 
 import json
@@ -24,7 +24,7 @@ from load_scenarios.traffic import HOUR_FACTORS
 
 Series = list[tuple[dict[str, str], float]]
 
-_WINDOW_MINUTES = 15
+_WINDOW_MINUTES = 10
 _WARM_MINUTES = 10
 
 KINDS = (
@@ -46,7 +46,7 @@ _MONEY = {
     "service": f"instance_service_mode_part:{catalog.LLM_COST.metrics[0].name}:sum",
     "service_tenant": next(metric.name for metric in catalog.TENANT.metrics if metric.name.endswith("_cost_usd_total")),
 }
-"""Counter of the money that recorded series add up, by their level: a day's sum says little after half an hour."""
+"""Counter of the money that recorded series add up, by their level: a day's sum says little after minutes."""
 
 _FLOW = re.compile(r"(rate|increase)\d+[mhd]|today|projected_(day|month)|month_to_date")
 _LEVEL = re.compile(r"(ratio|mean|p\d\d)(_rate\d+m)?")
@@ -112,7 +112,7 @@ class _Prometheus:
 
 
 def profile(url: str, now: datetime) -> dict[str, dict[str, Series]]:
-    """Return what the series did in the quarter of an hour before ``now``, for the mean of the day."""
+    """Return what the series did in the ten minutes before ``now``, for the mean of the day."""
     prometheus = _Prometheus(url, now.timestamp())
     since = prometheus.ask('time() - min_over_time(timestamp(up{job="genai-exporter"})[1d:1m])')
     if not since or since[0][1] < 60 * (_WARM_MINUTES + _WINDOW_MINUTES):
@@ -165,7 +165,7 @@ def _text(profiled: dict[str, dict[str, Series]]) -> str:
 
 
 @click.command()
-@click.option("--prometheus", "url", required=True, metavar="URL", help="Of a demo that has run for half an hour.")
+@click.option("--prometheus", "url", required=True, metavar="URL", help="Of a demo that has run for 20 minutes.")
 @click.option("--to", "path", type=click.Path(dir_okay=False, path_type=Path), default=PROFILE, help="File to write.")
 def main(url: str, path: Path) -> None:
     """Write down what the demo's series look like."""

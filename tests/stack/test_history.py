@@ -1,6 +1,8 @@
 """The week of history that a new demo gets: its profile, its text, and what a real Prometheus makes of it."""
 
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -187,6 +189,14 @@ class TestPrometheus:
             found = prometheus.value(f"count_over_time(({counter.format(window=window)})[{range_}:{step}] @ {now})")
             assert found is not None
             assert found >= steps, window
+
+    def test_the_tour_can_be_drawn_of_it(self, prometheus: servers.Prometheus, tmp_path: Path) -> None:
+        """The script that draws the pictures of docs/tour.md finds the week: two charts, each with a line."""
+        script = REPOSITORY / "docs" / "tour_pictures.py"
+        command = [sys.executable, script, "--prometheus", prometheus.url, "--only", "week", "--to", tmp_path]
+        subprocess.run(command, check=True, timeout=60, capture_output=True)
+        (drawn,) = tmp_path.iterdir()
+        assert drawn.read_text().count("<polyline") == 2
 
 
 class TestWrite:
