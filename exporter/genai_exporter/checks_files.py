@@ -79,12 +79,13 @@ def here(config_file: Path, name: str, mounted: str) -> tuple[Path, bool]:
     Containers have the configuration's folder at ``mounted``: what is named there and not found lies beside the file.
     """
     path = Path(name)
-    if path.is_relative_to(mounted) and not Path(mounted).exists():
-        return config_file.parent / path.relative_to(mounted), True
-    return config_file.parent / path, False
+    if not path.is_relative_to(mounted) or path.exists() or config_file.resolve().is_relative_to(mounted):
+        return config_file.parent / path, False
+    return config_file.parent / path.relative_to(mounted), True
 
 
 def named_by(config_file: Path, pattern: str, mounted: str) -> list[Path]:
     """Return the files that a pattern in a configuration stands for on this machine."""
+    folder = config_file.parent
     path, moved = here(config_file, pattern, mounted)
-    return matching(config_file.parent, str(path.relative_to(config_file.parent)) if moved else pattern)
+    return matching(folder, pattern) or (matching(folder, str(path.relative_to(folder))) if moved else [])

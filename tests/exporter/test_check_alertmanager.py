@@ -173,6 +173,19 @@ def test_a_container_s_folder_is_the_file_s(judge: Judge, tmp_path: Path, monkey
     assert judge(text) == ([], [])
 
 
+def test_in_that_folder_itself_a_missing_secret_is_a_fault(
+    judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alertmanager itself reads that file."""
+    monkeypatch.setattr(checks_alertmanager, "MOUNTED", str(tmp_path.resolve()))
+    path = tmp_path.resolve() / "slack"
+    problems, notes = judge(f"{RIGHT}global:\n  slack_api_url_file: {path}\n")
+    assert (problems, notes) == (
+        [f"8: slack_api_url_file: {path} is missing; write it, or correct the name"],
+        [],
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
