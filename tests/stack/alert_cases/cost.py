@@ -95,6 +95,8 @@ _SPIKE = (
         firing=_firing("Service chat spends $6.00 an hour on LLM calls, after $1.26 an hour over the 6 hours before."),
         interval="1m",
     ),
+    # $6 an hour from the first minute on.
+    Case("GenAICostSpike", "quiet", _cost("0+0.1x200"), at="1h", interval="1m", note="for a new service"),
     Case("GenAICostSpike", "quiet", _cost("0+0.02x420 8.4+0.036x60"), at="7h30m", interval="1m"),
     # Five times as much, but only $0.80 an hour more.
     Case("GenAICostSpike", "low_traffic", _cost("0+0.003x420 1.26+0.016x60"), at="7h30m", interval="1m"),

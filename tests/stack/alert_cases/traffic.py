@@ -63,6 +63,14 @@ CASES = (
     Case(
         "GenAINoTraffic",
         "quiet",
+        {_REQUESTS: "0.02x1014", 'up{job="genai-exporter",instance="a:9840"}': "1x1014 0x20"},
+        interval="10m",
+        at="7d1h30m",
+        note="when it is the exporter that is down",
+    ),
+    Case(
+        "GenAINoTraffic",
+        "quiet",
         {_REQUESTS: "0.05x6 0x2000"},
         interval="10m",
         at="7d1h30m",
