@@ -53,7 +53,7 @@ $(RUNNABLE): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	    { echo "cannot make a virtual environment; on Debian: apt install python3-venv"; exit 2; }
 	@echo "installing the exporter into $(VENV) (once) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[exporter,prices,inbox]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[exporter,prices,inbox,demo]'
 	@touch $@
 
 $(READY): pyproject.toml $(RUNNABLE)

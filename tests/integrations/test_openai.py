@@ -339,7 +339,7 @@ class TestStreams:
         """The same exception as without, and a failed call."""
         seen = []
         for each in (plain, client):
-            with pytest.raises(Exception, match="peer closed|Connection error") as raised:
+            with pytest.raises(Exception, match=r"peer closed|Connection error") as raised:
                 list(each.chat.completions.create(model="broken", messages=ASKED, stream=True))
             seen.append((type(raised.value), str(raised.value)))
         assert seen[0] == seen[1]
