@@ -219,7 +219,7 @@ class TestSync:
         finally:
             gc.enable()
 
-    @pytest.mark.parametrize("key", [5, 2.5, memoryview(b"a:1"), bytearray(b"a:1")], ids=str)
+    @pytest.mark.parametrize("key", [5, 2.5, memoryview(b"a:1"), bytearray(b"a:1")], ids=lambda key: type(key).__name__)
     def test_odd_keys(self, client: Any, key: Any) -> None:
         """Keys of all kinds that the library takes, or refuses."""
         expected = outcome(client, key)
