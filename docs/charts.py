@@ -3,7 +3,6 @@
 import json
 import math
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +10,8 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 import click
+
+from genai_stack.children import OPENER
 
 COLOURS = ("#3274d9", "#56a64b", "#e0752d", "#8f3bb8", "#e02f44", "#737373")
 FONT = "font-family='Helvetica,Arial,sans-serif'"
@@ -42,8 +43,7 @@ class Source:
 
 def fetched(url: str) -> Any:
     """Return the JSON at a loopback address; raises ``OSError``."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url, timeout=30) as answer:
+    with OPENER.open(url, timeout=30) as answer:
         return json.load(answer)
 
 

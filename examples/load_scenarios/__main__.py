@@ -80,14 +80,14 @@ def main(
         raise click.ClickException(f"nothing answers at {host}; start the demo with `make up`, or give its --host")
     before = asked.settled(still=0) if asked else None
     load = run(scenario, host, scenario.seconds if duration is None else duration, seed)
-    after = asked.settled() if asked else None
+    seen = asked.settled().since(before) if asked and before else None
     table = Table("", "load", "Prometheus", title=f"{name}: {load.users} people, {load.seconds:.0f} s")
     table.columns[1].justify = table.columns[2].justify = "right"
-    for row in report.rows(load, before, after):
+    for row in report.rows(load, seen):
         table.add_row(*row)
     Console().print(table)
     if folder is not None:
-        report.write(folder, load, before, after)
+        report.write(folder, load, seen)
         click.echo(f"wrote {folder / 'report.json'} and {folder / 'report.md'}")
 
 

@@ -8,26 +8,20 @@ from load_scenarios.running import Load
 from load_scenarios.seen import Seen, quantile
 
 
-def rows(load: Load, before: Seen | None, after: Seen | None) -> list[tuple[str, str, str]]:
-    """Return what was measured: its name, what the load says, and what Prometheus saw (empty without one)."""
-    saw = before is not None and after is not None
-    seen_requests = seen_failed = seen_cost = ""
-    seen_quantiles = dict.fromkeys(load.quantiles, "")
-    if before is not None and after is not None:
-        seen_requests = f"{after.workflows - before.workflows:,.0f}"
-        seen_failed = f"{after.failed - before.failed:,.0f}"
-        seen_cost = f"${after.cost_usd - before.cost_usd:,.4f}"
-        for level in load.quantiles:
-            found = quantile(level, before, after)
-            seen_quantiles[level] = "" if found is None else f"{found:.2f} s"
+def rows(load: Load, seen: Seen | None) -> list[tuple[str, str, str]]:
+    """Return what was measured: its name, what the load says, and what Prometheus saw of it (empty without one)."""
+    quantiles = [
+        (f"p{level * 100:g}", f"{value:.2f} s", _seconds(quantile(level, seen) if seen else None))
+        for level, value in load.quantiles.items()
+    ]
     return [
-        ("requests answered", f"{load.requests - load.lost:,}", seen_requests),
-        ("of these failed", f"{load.failed:,}", seen_failed),
+        ("requests answered", f"{load.requests - load.lost:,}", f"{seen.workflows:,.0f}" if seen else ""),
+        ("of these failed", f"{load.failed:,}", f"{seen.failed:,.0f}" if seen else ""),
         ("of these from the cache", f"{load.cached:,}", ""),
         ("requests lost", f"{load.lost:,}", ""),
         ("throughput", f"{load.per_second:.2f}/s", ""),
-        *((f"p{level * 100:g}", f"{value:.2f} s", seen_quantiles[level]) for level, value in load.quantiles.items()),
-        *([("cost", "", seen_cost)] if saw else []),
+        *quantiles,
+        *([("cost", "", f"${seen.cost_usd:,.4f}")] if seen else []),
         *([("broke at", f"{load.broke_at} people", "")] if load.broke_at is not None else []),
     ]
 
@@ -50,17 +44,19 @@ def markdown(load: Load, table: list[tuple[str, str, str]]) -> str:
     return "\n".join(lines)
 
 
-def write(folder: Path, load: Load, before: Seen | None, after: Seen | None) -> None:
+def write(folder: Path, load: Load, seen: Seen | None) -> None:
     """Write ``report.json`` and ``report.md`` into the folder, which is made if missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    seen = None
-    if before is not None and after is not None:
-        seen = {
-            "requests": after.workflows - before.workflows,
-            "failed": after.failed - before.failed,
-            "cost_usd": after.cost_usd - before.cost_usd,
-            "quantiles_seconds": {str(level): quantile(level, before, after) for level in load.quantiles},
-        }
+    saw = seen and {
+        "requests": seen.workflows,
+        "failed": seen.failed,
+        "cost_usd": seen.cost_usd,
+        "quantiles_seconds": {str(level): quantile(level, seen) for level in load.quantiles},
+    }
     told = {**asdict(load), "quantiles": {str(level): value for level, value in load.quantiles.items()}}
-    (folder / "report.json").write_text(json.dumps({"load": told, "prometheus": seen}, indent=2) + "\n")
-    (folder / "report.md").write_text(markdown(load, rows(load, before, after)))
+    (folder / "report.json").write_text(json.dumps({"load": told, "prometheus": saw}, indent=2) + "\n")
+    (folder / "report.md").write_text(markdown(load, rows(load, seen)))
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f} s"

@@ -21,6 +21,15 @@ class Seen:
     cost_usd: float
     buckets: dict[float, float]
 
+    def since(self, earlier: "Seen") -> "Seen":
+        """Return how much came after an earlier moment."""
+        return Seen(
+            self.workflows - earlier.workflows,
+            self.failed - earlier.failed,
+            self.cost_usd - earlier.cost_usd,
+            {bound: count - earlier.buckets.get(bound, 0.0) for bound, count in self.buckets.items()},
+        )
+
 
 class Prometheus:
     """Asks a Prometheus on this machine; errors are those of urllib."""
@@ -63,10 +72,10 @@ class Prometheus:
         return [(one["metric"], float(one["value"][1])) for one in found]
 
 
-def quantile(level: float, before: Seen, after: Seen) -> float | None:
-    """Return the quantile of what came between, interpolated within its bucket as PromQL does; None of nothing."""
-    bounds = sorted(after.buckets)
-    counts = [after.buckets[bound] - before.buckets.get(bound, 0.0) for bound in bounds]
+def quantile(level: float, seen: Seen) -> float | None:
+    """Return the quantile of what was seen, interpolated within its bucket as PromQL does; None of nothing."""
+    bounds = sorted(seen.buckets)
+    counts = [seen.buckets[bound] for bound in bounds]
     if not counts or counts[-1] <= 0:
         return None
     rank, lower, below = level * counts[-1], 0.0, 0.0

@@ -62,14 +62,14 @@ class TestQuantile:
         """What was there before does not count."""
         before = Seen(10, 0, 0.0, {1.0: 10, 2.0: 10, float("inf"): 10})
         after = Seen(20, 0, 0.0, {1.0: 15, 2.0: 20, float("inf"): 20})
-        assert quantile(0.5, before, after) == 1.0
-        assert quantile(0.75, before, after) == 1.5
-        assert quantile(0.5, after, after) is None
+        assert quantile(0.5, after.since(before)) == 1.0
+        assert quantile(0.75, after.since(before)) == 1.5
+        assert quantile(0.5, after.since(after)) is None
 
     def test_beyond_the_last_bound_is_the_last_bound(self) -> None:
         """Nothing is known of what is longer."""
         nothing = Seen(0, 0, 0.0, {})
-        assert quantile(0.99, nothing, Seen(1, 0, 0.0, {1.0: 0, float("inf"): 1})) == 1.0
+        assert quantile(0.99, Seen(1, 0, 0.0, {1.0: 0, float("inf"): 1}).since(nothing)) == 1.0
 
 
 class TestRefusals:

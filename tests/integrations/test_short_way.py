@@ -266,7 +266,6 @@ class TestRoutes:
         assert sample(CALLS) == before + 1
         assert llm_usual.routes == {}
 
-    @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
     def test_fork_in_mid_call(self, client: OpenAI, provider: Provider, tmp_path: Path) -> None:
         """A call under way at a fork is the parent's alone, whose file the child maps; its next one is its own."""
         configure(metrics_dir=tmp_path)

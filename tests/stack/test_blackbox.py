@@ -3,14 +3,13 @@
 import http.server
 import subprocess
 import threading
-import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import yaml
+from servers import end, free_port, get, wait_for
 
 from genai_stack import REPOSITORY, binaries, ports
 
@@ -45,7 +44,7 @@ def provider() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def redis() -> Iterator[str]:
     """Run a Redis server; its address."""
-    port = unused()
+    port = free_port()
     arguments = ("--port", str(port), "--bind", ports.HOST, "--save", "", "--appendonly", "no")
     with running([str(binaries.require("redis-server")), *arguments]):
         yield f"{ports.HOST}:{port}"
@@ -59,45 +58,35 @@ def blackbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     modules = yaml.safe_load(MODULES.read_text())
     modules["modules"]["http_bearer"]["http"]["authorization"]["credentials_file"] = str(folder / "key")
     (folder / "blackbox.yml").write_text(yaml.safe_dump(modules))
-    address = f"{ports.HOST}:{unused()}"
+    address = f"{ports.HOST}:{free_port()}"
     program = str(binaries.require("blackbox_exporter"))
     with running([program, f"--config.file={folder / 'blackbox.yml'}", f"--web.listen-address={address}"]):
         yield address
 
 
-class running:
-    """Run a program and stop it at the end."""
-
-    def __init__(self, command: list[str]) -> None:
-        self.command = command
-
-    def __enter__(self) -> None:
-        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait(30)
-
-
-def unused() -> int:
-    """Return a free port."""
-    return ports.choose(["grafana"], any_free=True)[0]["grafana"]
+@contextmanager
+def running(command: list[str]) -> Iterator[None]:
+    """Run a program while the block does."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        end(process)
 
 
 def probe(blackbox: str, module: str, target: str, wanted: int) -> int:
-    """Ask until the answer is the wanted one, for servers that are still starting; returns the last answer."""
+    """Ask until the answer is the wanted one, for servers that are still starting; returns it."""
     query = urllib.parse.urlencode({"module": module, "target": target})
-    deadline = time.monotonic() + 30
-    while True:
+
+    def success() -> int | None:
         try:
-            with urllib.request.urlopen(f"http://{blackbox}/probe?{query}", timeout=15) as answer:
-                text = answer.read().decode()
-            success = int(text.split("\nprobe_success ")[1].split()[0])
-        except urllib.error.URLError:
-            success = -1
-        if success == wanted or time.monotonic() > deadline:
-            return success
-        time.sleep(0.1)
+            text = get(f"http://{blackbox}/probe?{query}").decode()
+        except OSError:  # it still starts
+            return None
+        found = int(text.split("\nprobe_success ")[1].split()[0])
+        return found if found == wanted else None
+
+    return wait_for(f"probe_success {wanted} of {target}", success)
 
 
 def test_the_modules_are_accepted() -> None:
@@ -111,7 +100,7 @@ def test_http(blackbox: str, provider: str) -> None:
     """A health page that answers is up, another answer is down, like a port where nobody listens."""
     assert probe(blackbox, "http", f"http://{provider}/healthz", 1) == 1
     assert probe(blackbox, "http", f"http://{provider}/v1/models", 0) == 0
-    assert probe(blackbox, "http", f"http://{ports.HOST}:{unused()}/", 0) == 0
+    assert probe(blackbox, "http", f"http://{ports.HOST}:{free_port()}/", 0) == 0
 
 
 def test_http_with_a_key(blackbox: str, provider: str) -> None:

@@ -9,17 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rule_files
 import yaml
 
 from genai_stack import REPOSITORY, binaries, compose, demo, native, ports, secret
 from genai_stack.layout import Layout
 
-RULE_GROUPS = [
-    group
-    for path in sorted((REPOSITORY / "prometheus" / "rules").glob("*.yml"))
-    for group in yaml.safe_load(path.read_text())["groups"]
-]
-RULES = [rule for group in RULE_GROUPS for rule in group["rules"]]
+RULES = [rule.content for rule in rule_files.RULES]
 FILES = sorted((REPOSITORY / "grafana" / "dashboards").glob("*.json"))
 
 

@@ -4,11 +4,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from rule_files import FILES as RULES
 
 from genai_stack import REPOSITORY, binaries
 
 PROMETHEUS = REPOSITORY / "prometheus"
-RULES = sorted((PROMETHEUS / "rules").glob("*.yml"))
 
 
 def judge(program: str, *arguments: str | Path) -> str:

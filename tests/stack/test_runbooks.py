@@ -5,9 +5,9 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
+import rule_files
 import yaml
 from known_series import known_series
 from rule_files import selected
@@ -17,12 +17,7 @@ from genai_metrics import catalog
 from genai_stack import REPOSITORY, binaries
 
 PAGES = sorted((REPOSITORY / "docs" / "alerts").glob("*.md"))
-RULES: list[dict[str, Any]] = [
-    rule
-    for path in sorted((REPOSITORY / "prometheus" / "rules").glob("*.yml"))
-    for group in yaml.safe_load(path.read_text())["groups"]
-    for rule in group["rules"]
-]
+RULES = [rule.content for rule in rule_files.RULES]
 ALERTS = [rule for rule in RULES if "alert" in rule]
 SECTIONS = ["What it means", "What users notice", "How to confirm", "Causes", "What to do", "Tuning"]
 
