@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
@@ -132,6 +133,16 @@ def forget_everything() -> None:
     runtime._registries.clear()
     for forget in runtime._caches:
         forget()
+
+
+@pytest.fixture
+def open_to_all(tmp_path: Path) -> Path:
+    """A folder that every user may pass through, down from the root."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_mode & stat.S_IXOTH:
+            break
+        folder.chmod(0o711)
+    return tmp_path
 
 
 @pytest.fixture
