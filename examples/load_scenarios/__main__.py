@@ -5,7 +5,6 @@ from gevent import monkey
 monkey.patch_all()  # before anything that opens a socket
 
 import ipaddress  # noqa: E402
-import re  # noqa: E402
 import socket  # noqa: E402
 import urllib.parse  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -14,22 +13,12 @@ import click  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
+from genai_exporter.cli_options import reading  # noqa: E402
+from genai_exporter.durations import positive_seconds  # noqa: E402
 from load_scenarios import report  # noqa: E402
 from load_scenarios.running import answers, run  # noqa: E402
 from load_scenarios.scenarios import SCENARIOS  # noqa: E402
 from load_scenarios.seen import Prometheus  # noqa: E402
-
-_UNITS = {"s": 1, "m": 60, "h": 3600}
-
-
-def _duration(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
-    """Read ``90``, ``90s``, ``10m`` or ``2h`` as seconds."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
-    if match is None:
-        raise click.BadParameter(f"{text!r} is no duration; give one such as 90s, 10m or 2h")
-    return float(match[1]) * _UNITS[match[2] or "s"]
 
 
 def _loopback(_: click.Context, __: click.Parameter, url: str | None) -> str | None:
@@ -49,7 +38,12 @@ def _loopback(_: click.Context, __: click.Parameter, url: str | None) -> str | N
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("name", metavar="SCENARIO", type=click.Choice([*SCENARIOS]))
 @click.option("--host", default="http://127.0.0.1:8200", metavar="URL", callback=_loopback, help="The service.")
-@click.option("--duration", metavar="TIME", callback=_duration, help="Such as 10m; by default the scenario's own.")
+@click.option(
+    "--duration",
+    metavar="TIME",
+    callback=reading(positive_seconds),
+    help="Such as 10m; by default the scenario's own.",
+)
 @click.option("--users", type=click.IntRange(1), help="How many people; by default the scenario's own.")
 @click.option("--prometheus", metavar="URL", callback=_loopback, help="Compare with what this Prometheus saw.")
 @click.option("--service", default="rag", help="Value of the label service there.")

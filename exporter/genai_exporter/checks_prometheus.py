@@ -8,6 +8,7 @@ from pathlib import Path
 from genai_exporter.checks_files import named_by
 from genai_exporter.checks_findings import Findings, line_of, texts_in
 from genai_exporter.config import Config
+from genai_exporter.durations import prometheus_seconds
 from genai_metrics.yamlfile import Section
 
 JOB = "genai-exporter"
@@ -17,8 +18,6 @@ MOUNTED = "/etc/prometheus"
 """Where containers have the folder of the configuration."""
 
 _PLACEHOLDER = re.compile(r"\$\{[A-Za-z_]\w*\}")
-_DURATION = re.compile(r"(?:\d+(?:ms|[ywdhms]))+")
-_UNIT_SECONDS = {"y": 31_536_000, "w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1, "ms": 1e-3}
 # Of relabelling: there ${1} and ${name} are groups of the pattern.
 _RELABELLED = ("replacement", "target_label")
 
@@ -116,12 +115,9 @@ def _interval(root: Section, job: Section) -> Interval | None:
     general = root.section("global")
     for section in (job, general):
         if section.has("scrape_interval"):
-            text = section.text("scrape_interval")
-            if not _DURATION.fullmatch(text):
-                raise section.error(
-                    f"scrape_interval: {text!r} is not a duration; give one such as 15s", "scrape_interval"
-                )
-            parts = re.findall(r"(\d+)([a-z]+)", text)
-            seconds = sum(int(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+            try:
+                seconds = prometheus_seconds(section.text("scrape_interval"))
+            except ValueError as error:
+                raise section.error(f"scrape_interval: {error}", "scrape_interval") from None
             return Interval(root.path, line_of(section, "scrape_interval"), seconds)
     return Interval(root.path, job.line, 60)  # Prometheus's default

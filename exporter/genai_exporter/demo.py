@@ -1,6 +1,6 @@
 """``genai-exporter demo``: lists, starts and stops the faults of the demo. Talks HTTP to its service.
 
-Imports click and the standard library, so that it works wherever the exporter does.
+Imports click, the standard library and what reads options, so that it works wherever the exporter does.
 """
 
 import fcntl
@@ -8,7 +8,6 @@ import http.client
 import json
 import math
 import os
-import re
 import signal
 import time
 import urllib.error
@@ -22,6 +21,9 @@ from urllib.parse import quote, urlsplit
 
 import click
 
+from genai_exporter.cli_options import reading
+from genai_exporter.durations import positive_seconds
+
 RUN_FILE = Path(".run") / "demo.json"
 """Written by ``make up``: ``{"url": address of the service, "metrics_dir": directory of the exporter}``."""
 
@@ -30,7 +32,6 @@ DEFAULT_URL = "http://127.0.0.1:8200"
 
 EXPORTER_FAULT = "exporter_down"
 _LOCK_FILE = "exporter.lock"
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _LONGEST_SECONDS = 86_400.0
 # A proxy from the environment must not stand in between: the demo is on this machine.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -112,12 +113,11 @@ def find(url: str | None, folder: Path) -> Demo:
     return Demo(DEFAULT_URL)
 
 
-def duration(text: str) -> float:
-    """Read a time such as 30s, 5m or 1h in seconds; raises ``ValueError`` that says what to write instead."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)", text.strip())
-    seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
-    if not 0.0 < seconds <= _LONGEST_SECONDS:
-        raise ValueError(f"{text!r} is not a time from 1s to 24h, such as 90s, 5m or 1h")
+def lasting(text: str) -> float:
+    """Return for how many seconds a fault shall last; raises ``ValueError`` that says what to write instead."""
+    seconds = positive_seconds(text)
+    if seconds > _LONGEST_SECONDS:
+        raise ValueError(f"{text!r} is longer than 24h, after which a fault ends in any case")
     return seconds
 
 
@@ -153,15 +153,19 @@ def list_faults(running: Demo) -> None:
 
 @demo.command("fault")
 @click.argument("name")
-@click.option("--for", "for_", metavar="TIME", default="5m", show_default=True, help="How long: 90s, 5m, 1h.")
+@click.option(
+    "--for",
+    "seconds",
+    metavar="TIME",
+    callback=reading(lasting),
+    default="5m",
+    show_default=True,
+    help="How long: 90s, 5m, 1h30m.",
+)
 @click.option("--stop", is_flag=True, help="End the fault now.")
 @click.pass_obj
-def provoke(running: Demo, name: str, for_: str, stop: bool) -> None:
+def provoke(running: Demo, name: str, seconds: float, stop: bool) -> None:
     """Provoke the fault NAME for some time; `demo faults` lists them."""
-    try:
-        seconds = duration(for_)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--for") from None
     with _told():
         if name == EXPORTER_FAULT:
             _halt_exporter(running.exporter(), seconds, stop)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from genai_exporter.durations import seconds
 from genai_exporter.tlsnames import CURVES, TLS12_CIPHERS, TLS13_CIPHERS, VERSIONS
 from genai_metrics import yamlfile
 from genai_metrics.yamlfile import Scalar, Section
@@ -44,8 +45,6 @@ _HEADERS: Mapping[str, tuple[str, ...]] = {
     "X-XSS-Protection": (),
 }
 _BCRYPT = re.compile(r"\$2[aby]?\$(\d\d)\$[./A-Za-z0-9]{53}")
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+")
-_UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
@@ -273,11 +272,10 @@ def _headers(section: Section) -> dict[str, str]:
 
 def _rate_limit(section: Section) -> RateLimit | None:
     section.check_keys(("interval", "burst"))
-    text = section.text("interval", "0")
-    if text != "0" and not _DURATION.fullmatch(text):
-        raise section.error(f"rate_limit.interval: {text!r} is not a duration; give one such as 1s", "interval")
-    parts = re.findall(r"([\d.]+)(\D+)", text)
-    interval = sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+    try:
+        interval = seconds(section.text("interval", "0"))
+    except ValueError as error:
+        raise section.error(f"rate_limit.interval: {error}", "interval") from None
     burst = section.integer("burst", 0, minimum=0)
     if interval == 0:
         return None

@@ -1,34 +1,17 @@
 """Command line of the stack: ``python -m genai_stack up | down | fetch``."""
 
-import re
 import sys
 from pathlib import Path
 
 import click
 
+from genai_exporter.cli_options import reading
+from genai_exporter.durations import positive_seconds
 from genai_stack import REPOSITORY, binaries, compose, native, ports, runfile
 from genai_stack.glance import Glance
 from genai_stack.layout import Layout
 from genai_stack.progress import Progress
 from genai_stack.supervisor import Supervisor
-
-_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
-
-
-class Duration(click.ParamType[float]):
-    """A time such as ``90s``, ``5m`` or ``1h``; seconds without a unit."""
-
-    name = "duration"
-
-    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds; a text that is no duration is a usage error."""
-        if isinstance(value, float):
-            return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", value)
-        if match is None:
-            self.fail(f"{value!r} is no duration; write it as 90s, 5m or 1h", param, ctx)
-        return float(match[1]) * _UNIT_SECONDS[match[2]]
-
 
 _RUN_OPTION = click.option(
     "--run-dir",
@@ -46,7 +29,13 @@ def main() -> None:
 
 @main.command()
 @click.option("--demo/--no-demo", default=True, help="With or without the demo load.")
-@click.option("--for", "for_seconds", type=Duration(), help="End by itself after this time, e.g. 5m (native run only).")
+@click.option(
+    "--for",
+    "for_seconds",
+    metavar="TIME",
+    callback=reading(positive_seconds),
+    help="End by itself after this time, e.g. 5m (native run only).",
+)
 @click.option("--native", "force_native", is_flag=True, help="Run natively even if Docker Compose could be used.")
 @click.option("--port-offset", type=int, default=0, help="Add this to every port of a native run.")
 @click.option("--free-ports", is_flag=True, help="Take free ports in a native run; the output says which.")

@@ -86,7 +86,7 @@ class TestRefusals:
         """The message says how to write one."""
         refused = load("baseline", "--duration", "soon")
         assert refused.returncode == 2
-        assert "such as 90s, 10m or 2h" in refused.stderr
+        assert "'soon' is not a duration; give one such as 15s, 5m or 1h30m" in refused.stderr
 
 
 @pytest.fixture(scope="module")

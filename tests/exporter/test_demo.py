@@ -171,13 +171,22 @@ class TestFault:
         assert done.stderr.startswith("Error: ")
         assert expected in done.stderr
 
-    @pytest.mark.parametrize("text", ["5", "0s", "-5m", "25h", "five minutes", ""])
+    @pytest.mark.parametrize("text", ["5", "-5m", "five minutes", ""])
     def test_refuses_what_is_no_time(self, service: Service, text: str) -> None:
         """With exit code 2 and an example; the service hears nothing."""
         done = run("--url", service.url, "fault", "latency", f"--for={text}")
         assert done.returncode == 2
-        assert "such as 90s, 5m or 1h" in done.stderr
+        assert f"Invalid value for '--for': {text!r} is not a duration; give one such as 15s" in done.stderr
         assert service.told == []
+
+    @pytest.mark.parametrize(("text", "expected"), [("0s", "is no time at all"), ("24h1s", "is longer than 24h")])
+    def test_refuses_times_that_no_fault_lasts(self, service: Service, text: str, expected: str) -> None:
+        """Neither none nor days; a whole day is allowed."""
+        done = run("--url", service.url, "fault", "latency", "--for", text)
+        assert done.returncode == 2
+        assert f"{text!r} {expected}" in done.stderr
+        assert service.told == []
+        assert run("--url", service.url, "fault", "latency", "--for", "24h").returncode == 0
 
 
 class TestFinding:

@@ -162,7 +162,7 @@ class TestErrors:
                 2,
                 "basic_auth_users.bob: the bcrypt cost 31 is not from 4 to 18",
             ),
-            ("rate_limit: {interval: 1}\n", 1, "rate_limit.interval: '1' is not a duration; give one such as 1s"),
+            ("rate_limit: {interval: 1}\n", 1, "rate_limit.interval: '1' is not a duration; give one such as 15s"),
             ("rate_limit: {interval: 1s}\n", 1, "rate_limit.burst is 0, so nobody would be answered"),
         ],
     )

@@ -204,7 +204,7 @@ class TestPorts:
             [*COMMAND, "up", "--for", "soon"], capture_output=True, text=True, timeout=60, check=False
         )
         assert answer.returncode == 2
-        assert "write it as 90s, 5m or 1h" in answer.stderr
+        assert "'soon' is not a duration; give one such as 15s, 5m or 1h30m" in answer.stderr
 
 
 class TestPlaces:
