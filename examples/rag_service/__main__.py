@@ -57,6 +57,12 @@ def _bound(host: str, port: int) -> socket.socket:
     "--speed", type=click.FloatRange(0), default=1.0, help="Divides the databases' latencies; 0 is without any."
 )
 @click.option(
+    "--time-lapse",
+    type=click.FloatRange(1),
+    default=1.0,
+    help="How much faster things happen that go by the clock, such as expiry; for so many times the requests.",
+)
+@click.option(
     "--metrics/--no-metrics",
     "instrumented",
     default=None,
@@ -71,6 +77,7 @@ def main(
     metrics_dir: Path | None,
     service: str,
     speed: float,
+    time_lapse: float,
     instrumented: bool | None,
 ) -> None:
     """Answer questions about a fictional company from a small corpus, and be monitored while doing so."""
@@ -86,6 +93,7 @@ def main(
         service=service,
         workers=workers,
         speed=speed,
+        time_lapse=time_lapse,
         instrumented=instrumented,
     ).to_environment()
     # bm25s would make progress bars, and those a semaphore that a worker leaves behind at SIGTERM.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from rag_service.caches import Caches
+from rag_service.caches import RESPONSE_SECONDS, Caches
 from rag_service.models import Models
 from rag_service.quality import Evaluations
 from rag_service.retrieval import Retriever
@@ -27,7 +27,7 @@ class Backends:
 def connect(settings: Settings) -> Backends:
     """Put everything together; connects to nothing yet."""
     faults = FaultState(settings.state)
-    caches = Caches()
+    caches = Caches(RESPONSE_SECONDS / settings.time_lapse)
     models = Models(settings, faults)
     return Backends(
         settings=settings,

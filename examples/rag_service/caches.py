@@ -25,9 +25,10 @@ class Stored:
 
 
 class Caches:
-    """Answers by question, embeddings by text, documents by name. One event loop."""
+    """Answers by question, kept for ``response_seconds``, embeddings by text, documents by name. One event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, response_seconds: float = RESPONSE_SECONDS) -> None:
+        self._response_seconds = response_seconds
         self.documents: LRUCache[str, bytes] = monitored(
             LRUCache(DOCUMENT_BYTES, getsizeof=len), name="documents", sizes_are_bytes=True
         )
@@ -41,7 +42,7 @@ class Caches:
 
     def _make_responses(self, room: int) -> None:
         self.responses: TTLCache[tuple[str, str], Stored] = monitored(
-            TTLCache(room, RESPONSE_SECONDS), name="responses", answers=True
+            TTLCache(room, self._response_seconds), name="responses", answers=True
         )
 
     def _make_embeddings(self, room: int) -> None:

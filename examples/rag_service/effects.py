@@ -23,13 +23,14 @@ class Effects:
 
     def __init__(self, backends: Backends) -> None:
         self._backends = backends
+        self._lapse = backends.settings.time_lapse
         self._flooded = itertools.count()
         self._to_flood = 0.0
         self._cleared = 0.0
         self._checked = 0.0
         self._ticked = time.monotonic()
         # Workers one after the other, as they start together.
-        self._next_reading = self._ticked + random.uniform(0.1, 1.0) * _READING_SECONDS
+        self._next_reading = self._ticked + random.uniform(0.1, 1.0) * _READING_SECONDS / self._lapse
 
     async def work(self) -> None:
         """Tick for ever."""
@@ -43,14 +44,14 @@ class Effects:
         now = time.monotonic()
         elapsed, self._ticked = now - self._ticked, now
         backends.caches.limit_responses(is_on("cache_too_small"))
-        if is_on("cache_cleared") and now - self._cleared >= _CLEAR_SECONDS:
+        if is_on("cache_cleared") and now - self._cleared >= _CLEAR_SECONDS / self._lapse:
             self._cleared = now
             backends.caches.responses.clear()
-        self._flood(elapsed, is_on("eviction_storm"))
+        self._flood(elapsed * self._lapse, is_on("eviction_storm"))
         await backends.retriever.pool.leak(_LEAKED if is_on("pool_exhausted") else 0)
         if now >= self._next_reading:
             # As after a new edition of the reports: they are read again.
-            self._next_reading = now + _READING_SECONDS
+            self._next_reading = now + _READING_SECONDS / self._lapse
             backends.caches.documents.clear()
         if now - self._checked >= _CHECK_SECONDS:
             self._checked = now

@@ -16,7 +16,9 @@ class Settings:
 
     ``llm_url``: base address of both providers' APIs. ``state``: file in which all workers see which faults are on.
     ``metrics_dir``: directory shared with the exporter; ``None`` keeps the metrics in the workers. ``speed`` divides
-    the time that stand-ins of databases take. ``instrumented``: without it nothing is recorded, to compare with.
+    the time that stand-ins of databases take. ``time_lapse``: so many times as fast happens what goes by the
+    clock, such as the expiry of answers; for a rehearsal with so many times the requests. ``instrumented``: without it
+    nothing is recorded, to compare with.
     """
 
     llm_url: str
@@ -25,6 +27,7 @@ class Settings:
     service: str = "rag"
     workers: int = 2
     speed: float = 1.0
+    time_lapse: float = 1.0
     instrumented: bool = True
 
     def to_environment(self) -> None:
