@@ -28,6 +28,7 @@ TARGET = Path(__file__).with_name("metrics.md")
 MERGES = {
     "sum": "",
     "live_sum": "Added up over living processes.",
+    "live_max": "The largest of living processes.",
     "live_latest": "What a living process said last.",
 }
 

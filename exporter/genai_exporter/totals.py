@@ -53,6 +53,8 @@ class Total:
             return self._parts[0]
         if self.kind.merge == "live_latest":
             return max(self._parts, key=lambda values: values[-1])
+        if self.kind.merge == "live_max":
+            return list(map(max, zip(*self._parts, strict=True)))
         # fsum rounds once, from the exact sum. Added one by one, the last bit would depend on the order of files and on
         # which are folded: a counter at rest would fall by that bit, and Prometheus would take it for a reset.
         return list(map(fsum, zip(*self._parts, strict=True)))

@@ -160,7 +160,8 @@ def gpu_throttling() -> timeseries.Panel:
     """What slows GPUs down."""
     return graph(
         "GPU throttling by reason",
-        "Share of time for which clocks were held down. Power and thermal reasons raise GenAIGpuThrottling.",
+        "Share of time for which clocks were held down. Heat raises GenAIGpuThrottling, and so does a server that is "
+        "short of power; the board's own power limit, reached at full load, does not.",
         style.SHARE,
         _GPU,
     ).with_target(over_time(queries.gpu_throttled(), f"{_LEGEND} {{{{reason}}}}"))

@@ -211,8 +211,8 @@ def pools() -> timeseries.Panel:
     return (
         graph(
             "Pools in use",
-            "Connections in use as a share of the pool's size. GenAIPoolExhausted fires above the threshold: then "
-            "requests wait.",
+            "Connections in use as a share of the pool's size, in the process where that is most. GenAIPoolExhausted "
+            "fires above the threshold: then requests of that process wait.",
             style.SHARE,
             "no pool is recorded (track_pool)",
         )

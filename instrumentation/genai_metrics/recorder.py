@@ -73,6 +73,10 @@ class Recorder:
         """Return the block of ``kind`` for label values that are those of another block of this recorder."""
         return self._raw_block(kind, key, beside)
 
+    def existing(self, kind: BlockKind, key: Key) -> Block | None:
+        """Return the block of ``kind`` for label values that are those of another block, ``None`` if there is none."""
+        return self._blocks.get(kind, {}).get(key)
+
     def labels(self, names: tuple[str, ...], values: tuple[object, ...]) -> Key:
         """Clean, hash and cap label values; what had to be cleaned is counted as a fault."""
         cleaned = []

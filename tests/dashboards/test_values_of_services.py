@@ -106,6 +106,7 @@ MACHINES = dict(
         gauge(f'genai_pool_connections{{{TARGET},service="shop",pool="db",state="active"}}', 3),
         gauge(f'genai_pool_connections{{{TARGET},service="shop",pool="db",state="idle"}}', 1),
         gauge(f'genai_pool_size{{{TARGET},service="shop",pool="db"}}', 4),
+        gauge(f'genai_pool_in_use_ratio{{{TARGET},service="shop",pool="db"}}', 0.75),
         gauge(f"genai_host_memory_used_bytes{{{TARGET}}}", 8),
         gauge(f"genai_host_memory_total_bytes{{{TARGET}}}", 10),
         (f"genai_host_cpu_usage_seconds_total{{{TARGET}}}", "0+30x420"),

@@ -34,6 +34,30 @@ class TestPool:
         assert metrics.value("genai_pool_size") == 0
         assert metrics.faults() == {"bad_number": 2}
 
+    def test_share_in_use(self, metrics: "Metrics") -> None:
+        """Follows what is told, together or one by one; a pool without connections has none in use."""
+        track_pool("db", active=9, size=10)
+        assert metrics.value("genai_pool_in_use_ratio", pool="db") == 0.9
+        track_pool("db", active=4)
+        assert metrics.value("genai_pool_in_use_ratio", pool="db") == 0.4
+        track_pool("db", size=5)
+        assert metrics.value("genai_pool_in_use_ratio", pool="db") == 0.8
+        track_pool("db", size=0)
+        assert metrics.value("genai_pool_in_use_ratio", pool="db") == 0
+
+    @pytest.mark.parametrize("told", [{"active": 4}, {"size": 10}, {"active": 4, "size": float("inf")}])
+    def test_no_share_of_what_is_not_known(self, metrics: "Metrics", told: dict[str, float]) -> None:
+        """Either alone says nothing."""
+        track_pool("db", **told)
+        assert not [s for family in metrics.registry.collect() for s in family.samples if "in_use" in s.name]
+
+    def test_share_in_use_after_configure(self, metrics: "Metrics") -> None:
+        """What was told before is still known."""
+        track_pool("db", active=1, size=10)
+        metrics.configure(files=True)
+        track_pool("db", active=5)
+        assert metrics.value("genai_pool_in_use_ratio", pool="db") == 0.5
+
 
 class TestQueue:
     """Items that wait."""

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Literal
 
 MetricType = Literal["counter", "gauge", "histogram"]
-Merge = Literal["sum", "live_sum", "live_latest", "newest"]
+Merge = Literal["sum", "live_sum", "live_max", "live_latest", "newest"]
 
 OVERFLOW = "__other__"
 """Label value that stands for all values that came after a label's cap was reached."""
@@ -69,9 +69,9 @@ class BlockKind:
     """Metrics that share one label tuple and are updated by one call; compared by identity.
 
     ``merge`` says how blocks of equal key from several processes become one: ``sum`` over all files, dead or alive
-    (counters and histograms); ``live_sum`` over files of living processes only (gauges); ``live_latest``: what a living
-    process said last (gauges), for which a block ends with the Unix time of its last change; ``newest``: see
-    ``ExemplarKind``.
+    (counters and histograms); ``live_sum`` over files of living processes only, ``live_max`` the largest of them
+    (gauges); ``live_latest``: what a living process said last (gauges), for which a block ends with the Unix time of
+    its last change; ``newest``: see ``ExemplarKind``.
     """
 
     name: str

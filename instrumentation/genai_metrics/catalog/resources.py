@@ -99,6 +99,21 @@ POOL_SIZE = BlockKind(
     merge="live_sum",
 )
 
+# Each process has a pool of its own, and who waits for a connection cannot use one of another process: the largest
+# share counts. The sums above hide one process without connections among others that are idle.
+POOL_IN_USE = BlockKind(
+    "pool_in_use",
+    (
+        MetricSpec(
+            "genai_pool_in_use_ratio",
+            "gauge",
+            "Connections in use divided by how many there may be, in the process where that is most.",
+            ("pool",),
+        ),
+    ),
+    merge="live_max",
+)
+
 DEPENDENCY = BlockKind(
     "dependency",
     (
@@ -124,6 +139,7 @@ RESOURCE_KINDS = (
     CACHE_BYTES_SHARED,
     POOL_CONNECTIONS,
     POOL_SIZE,
+    POOL_IN_USE,
     QUEUE_LENGTH,
     QUEUE_LENGTH_SHARED,
     DEPENDENCY,

@@ -5,7 +5,7 @@ from genai_metrics import catalog
 from genai_metrics.catalog import GPU_METRICS, HOST_METRICS, MetricSpec
 
 _SIZE = catalog.POOL_SIZE.metrics[0]
-_CONNECTIONS = catalog.POOL_CONNECTIONS.metrics[0]
+_IN_USE = catalog.POOL_IN_USE.metrics[0]
 _DEPENDENCY = catalog.DEPENDENCY.metrics[0]
 _BY_NAME = {metric.name.removeprefix("genai_"): metric for metric in (*HOST_METRICS, *GPU_METRICS)}
 _UP = {'up{job="genai-exporter",instance="a:9840"}': "1x2000"}
@@ -28,11 +28,10 @@ def _firing(description: str, **labels: str) -> tuple[Firing, ...]:
     return (Firing(own, description, _PAGE),)
 
 
-def _pool(active: str, size: str = "20x200") -> dict[str, str]:
+def _pool(in_use: str, **labels: str) -> dict[str, str]:
     return {
-        series(_CONNECTIONS, pool="vectors", state="active"): active,
-        series(_CONNECTIONS, pool="vectors", state="idle"): "0x200",
-        series(_SIZE, pool="vectors"): size,
+        series(_IN_USE, pool="vectors", **labels): in_use,
+        series(_SIZE, pool="vectors", **labels): "20x200",
     }
 
 
@@ -40,22 +39,23 @@ _POOL = (
     Case(
         "GenAIPoolExhausted",
         "fires",
-        _pool("19x80"),
+        _pool("0.95x80") | _pool("0.1x80", instance="b"),
         before="4m45s",
         at="5m",
         firing=(
             Firing(
                 {"service": "chat", "pool": "vectors"},
-                "95% of the connections of pool vectors of service chat are in use (threshold: 90%).",
+                "95% of the connections of pool vectors are in use in the fullest process of service chat "
+                "(threshold: 90%).",
                 "/d/genai-health?var-service=chat",
             ),
         ),
+        note="for one machine among idle ones",
     ),
-    Case("GenAIPoolExhausted", "quiet", _pool("18x80"), at="20m"),
+    Case("GenAIPoolExhausted", "quiet", _pool("0.9x80") | _pool("0.9x80", instance="b"), at="20m"),
     Case("GenAIPoolExhausted", "low_traffic", _pool("0x80"), at="20m"),
-    Case("GenAIPoolExhausted", "absent", _pool("19x80", "_x80"), at="20m", note="without a known size"),
     Case("GenAIPoolExhausted", "absent", {}, at="20m"),
-    Case("GenAIPoolExhausted", "reset", _pool("19x15 0x60"), at="10m"),
+    Case("GenAIPoolExhausted", "reset", _pool("0.95x15 0x60"), at="10m"),
 )
 
 
@@ -187,7 +187,7 @@ def _gpu_memory(used: str) -> dict[str, str]:
 
 
 def _throttled(values: str, reason: str = "software_thermal") -> dict[str, str]:
-    reasons = ("software_thermal", "application_clocks")
+    reasons = ("software_thermal", "hardware_slowdown", "software_power_cap", "application_clocks")
     others = {_of("gpu_throttled", **_GPU, reason=other): "0x80" for other in reasons if other != reason}
     return others | {_of("gpu_throttled", **_GPU, reason=reason): values}
 
@@ -220,9 +220,24 @@ _GPUS = (
         before="9m45s",
         at="10m",
         firing=_firing(
-            "GPU 0 (H100) of a:9840 has held its clocks down for 10 minutes because of heat or power.", **_GPU
+            "GPU 0 (H100) of a:9840 has held its clocks down for 10 minutes because of heat, or because its server is "
+            "short of power.",
+            **_GPU,
         ),
     ),
+    Case(
+        "GenAIGpuThrottling",
+        "fires",
+        _throttled("1x80", "hardware_slowdown"),
+        at="10m",
+        firing=_firing(
+            "GPU 0 (H100) of a:9840 has held its clocks down for 10 minutes because of heat, or because its server is "
+            "short of power.",
+            **_GPU,
+        ),
+        note="for an old board, which does not say more",
+    ),
+    Case("GenAIGpuThrottling", "quiet", _throttled("1x80", "software_power_cap"), at="15m", note="at full load"),
     Case("GenAIGpuThrottling", "quiet", _throttled("1x80", "application_clocks"), at="15m"),
     Case("GenAIGpuThrottling", "low_traffic", _throttled("0x80"), at="15m"),
     Case("GenAIGpuThrottling", "absent", _UP, at="15m"),
