@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import footprint, openai_client, recording, scraping, serving, stalls, table
+from benchmarks import footprint, openai_client, recording, scraping, service, serving, stalls, table
 from benchmarks.results import Section, as_json, markdown, print_sections
 
 Say = Callable[[str], None]
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[Path, int, Say, Path | None], list[Section]]] = {
     "scraping": lambda directory, rounds, say, _: scraping.measure(directory, rounds=rounds, say=say),
     "serving": lambda directory, rounds, say, _: serving.measure(directory, rounds=rounds, say=say),
     "openai": lambda _, rounds, say, peers: openai_client.measure(rounds=rounds, say=say, peers=peers),
+    "service": lambda directory, rounds, say, _: service.measure(directory, rounds=rounds, say=say),
     "stalls": lambda _, rounds, say, __: stalls.measure(rounds=rounds, say=say),
     "footprint": lambda _, rounds, say, __: footprint.measure(rounds=rounds, say=say),
 }
