@@ -5,11 +5,13 @@ import subprocess
 import threading
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 import yaml
-from servers import end, free_port, get, wait_for
+from rule_files import ALERTS
+from servers import end, free_port, get, prometheus, wait_for
 
 from genai_stack import REPOSITORY, binaries, ports
 
@@ -53,7 +55,13 @@ def redis() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def blackbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run the blackbox exporter with our modules, the key in another place; its address."""
-    folder = tmp_path_factory.mktemp("blackbox")
+    with exporter(tmp_path_factory.mktemp("blackbox")) as address:
+        yield address
+
+
+@contextmanager
+def exporter(folder: Path) -> Iterator[str]:
+    """Run the blackbox exporter while the block does; its address."""
     (folder / "key").write_text(KEY)
     modules = yaml.safe_load(MODULES.read_text())
     modules["modules"]["http_bearer"]["http"]["authorization"]["credentials_file"] = str(folder / "key")
@@ -113,3 +121,42 @@ def test_tcp_and_redis(blackbox: str, provider: str, redis: str) -> None:
     assert probe(blackbox, "tcp", provider, 1) == 1
     assert probe(blackbox, "redis", redis, 1) == 1
     assert probe(blackbox, "redis", provider, 0) == 0
+
+
+def scraping(folder: Path, blackbox: str, probes: dict[str, str]) -> str:
+    """The shipped job for probes, with targets of its own: module to what it asks."""
+    (folder / "targets.yml").write_text(
+        yaml.safe_dump(
+            [
+                {"targets": [blackbox], "labels": {"__param_target": target, "__param_module": module}}
+                for module, target in probes.items()
+            ]
+        )
+    )
+    jobs = yaml.safe_load((REPOSITORY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    (job,) = (job for job in jobs if job["job_name"] == "blackbox")
+    return yaml.safe_dump([job | {"file_sd_configs": [{"files": [str(folder / "targets.yml")]}]}])
+
+
+def test_without_the_blackbox_exporter(tmp_path: Path, redis: str, provider: str) -> None:
+    """No probe fails when none is made, so GenAIDependencyDown is silent; GenAITargetDown is not.
+
+    Nor is it about a probe by a module that does not exist.
+    """
+    page = f"http://{provider}/"  # without a key: 401
+    with ExitStack() as running_one:
+        blackbox = running_one.enter_context(exporter(tmp_path))
+        config = scraping(tmp_path, blackbox, {"redis": redis, "http": page, "reddis": "redis:6379"})
+        with prometheus(tmp_path / "prometheus", {}, config=config) as server:
+
+            def found_by(alert: str, *instances: str) -> None:
+                """Wait until the alert's expression finds just these."""
+                query = f"group by (instance) ({ALERTS[alert].content['expr']})"
+                wait_for(f"{alert}: {instances}", lambda: {name for (name,) in server.query(query)} == {*instances})
+
+            wait_for("the probe that succeeds", lambda: server.value(f'probe_success{{instance="{redis}"}}') == 1)
+            found_by("GenAIDependencyDown", page)
+            found_by("GenAITargetDown", "redis:6379")
+            running_one.close()
+            found_by("GenAIDependencyDown")
+            found_by("GenAITargetDown", "redis:6379", redis, page)

@@ -38,6 +38,22 @@ _TARGETS = (
         at="7m",
         firing=_DOWN,
     ),
+    Case(
+        "GenAITargetDown",
+        "fires",
+        {'up{job="blackbox",instance="redis:6379"}': "0x80"},
+        before="1m45s",
+        at="2m",
+        firing=(
+            Firing(
+                {"job": "blackbox", "instance": "redis:6379"},
+                "The blackbox exporter could not be asked about redis:6379 for 2 minutes, so no probe tells whether it "
+                "is up.",
+                _PAGE,
+            ),
+        ),
+        note="for a probe that cannot be made",
+    ),
     # A restart: three scrapes.
     Case("GenAITargetDown", "quiet", {f"up{{{_WHERE}}}": "1x19 0x3 1x60"}, at="7m"),
     Case("GenAITargetDown", "low_traffic", _UP, at="10m"),
