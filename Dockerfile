@@ -1,4 +1,5 @@
-# `exporter` has the wheel alone; for the demo `inbox` adds the local inbox, `demo` the service and its load, `history` its past.
+# `exporter` has the wheel alone; `setup` prepares the other containers' volumes; for the demo `inbox` adds the local inbox, `demo`
+# the service and its load, `history` its past.
 
 FROM python:3.11.13-slim-bookworm AS build
 WORKDIR /src
@@ -10,14 +11,14 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 FROM python:3.11.13-slim-bookworm AS exporter
 # Applications that share the metrics volume must run under this number: metric files are readable by their owner only.
 ARG UID=10001
+# No VOLUME: each container of each image below would leave one without a name behind. A fresh volume that is mounted here takes
+# over the folder's owner and mode.
 RUN useradd --uid ${UID} --no-create-home --shell /usr/sbin/nologin genai \
     && install -d -o genai -g genai -m 0700 /var/lib/genai-metrics
 COPY --from=build /wheels /wheels
 RUN wheel="$(ls /wheels/*.whl)" && pip install --no-cache-dir "${wheel}[exporter,prices]" && rm -r /wheels
 ENV GENAI_METRICS_DIR=/var/lib/genai-metrics PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER genai
-# A fresh named volume takes over the folder's owner and mode.
-VOLUME /var/lib/genai-metrics
 EXPOSE 9840
 ENTRYPOINT ["genai-exporter"]
 CMD ["serve", "--metrics-dir", "/var/lib/genai-metrics", "--web.listen-address", "0.0.0.0:9840"]
@@ -44,14 +45,20 @@ USER genai
 ENTRYPOINT ["python", "-m"]
 CMD ["rag_service", "--help"]
 
-FROM exporter AS history
+FROM exporter AS setup
+USER root
+COPY stack/genai_stack /opt/setup/genai_stack
+ENV PYTHONPATH=/opt/setup
+USER genai
+ENTRYPOINT ["python", "-m", "genai_stack.volumes"]
+CMD ["--help"]
+
+FROM setup AS history
 USER root
 COPY --from=prom/prometheus:v3.5.3 /bin/promtool /usr/local/bin/promtool
-COPY stack/genai_stack /opt/history/genai_stack
-COPY examples/load_scenarios/__init__.py examples/load_scenarios/traffic.py /opt/history/load_scenarios/
+COPY examples/load_scenarios/__init__.py examples/load_scenarios/traffic.py /opt/setup/load_scenarios/
 # A fresh named volume takes over the folder's owner, which is Prometheus's user.
 RUN install -d -o 65534 -g 65534 /prometheus
-ENV PYTHONPATH=/opt/history
 USER 65534
 ENTRYPOINT ["python", "-m", "genai_stack.backfill"]
 CMD ["--data", "/prometheus", "--promtool", "/usr/local/bin/promtool", "--instance", "exporter:9840"]

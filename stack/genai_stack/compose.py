@@ -1,18 +1,14 @@
 """The stack in containers, through Docker Compose."""
 
 import subprocess
+from collections.abc import Sequence
 
-from genai_stack import REPOSITORY, binaries, notifications, places, ports, secret
+from genai_stack import REPOSITORY, binaries, demo, notifications, places, ports, receivers, runfile, volumes
 
-PASSWORD_FILE = REPOSITORY / ".run" / "secrets" / "grafana_admin_password"
-"""The secret that docker-compose.yml mounts; Compose refuses to start without it."""
+PASSWORD = f"docker compose exec grafana cat /run/secrets/{volumes.PASSWORD_FILE}"
+"""Command that shows Grafana's password."""
 
-RECEIVERS = PASSWORD_FILE.parent / "alertmanager"
-"""Alertmanager's configuration with its secrets, which docker-compose.yml mounts."""
-
-INBOX = notifications.Inbox("http://inbox:8025", "inbox:1025")
-"""The inbox as Alertmanager's container reaches it."""
-
+_RUN = REPOSITORY / ".run"
 _COMMAND = ("docker", "compose", "--project-directory", str(REPOSITORY), "--profile", "demo", "--profile", "inbox")
 
 
@@ -24,22 +20,25 @@ def engine_answers() -> bool:
 def up(with_demo: bool, report: binaries.Report) -> int:
     """Build and start all containers, wait until they are healthy and say where they are; returns Compose's exit code.
 
-    Creates the Grafana password first if there is none, and writes Alertmanager's configuration again: an Alertmanager
-    that runs already takes it over. Raises ``ValueError`` for a secret that cannot be one.
+    Its container `setup` writes Alertmanager's configuration again: an Alertmanager that runs already takes it over.
+    Raises ``ValueError`` for a secret that cannot be one, before anything is started.
     """
-    secret.password(PASSWORD_FILE)
-    written = notifications.write(RECEIVERS, INBOX, {}, mounted=notifications.MOUNTED)
+    to_inbox = notifications.prepare(volumes.INBOX).to_inbox
+    if runfile.running(_RUN) is None:
+        demo.forget(_RUN)
     command = [*_COMMAND[: _COMMAND.index("--profile")]]
     if with_demo:
         command += ["--profile", "demo"]
-    if written.to_inbox:
+    if to_inbox:
         command += ["--profile", "inbox"]
     code = subprocess.run([*command, "up", "--detach", "--build", "--wait"], check=False).returncode
     if code == 0:
-        code = subprocess.run([*command, "kill", "--signal", "HUP", "alertmanager"], check=False).returncode
+        # Quietly: it would say that Alertmanager was killed.
+        quietly = [*command, "--progress", "quiet"]
+        code = subprocess.run([*quietly, "kill", "--signal", "HUP", "alertmanager"], check=False).returncode
     if code == 0:
-        inbox = with_demo or bool(written.to_inbox)
-        for line in [*places.lines(_url, grafana=True, demo=with_demo, inbox=inbox), *_notes(with_demo)]:
+        inbox = with_demo or bool(to_inbox)
+        for line in [*places.lines(_url, grafana=True, demo=with_demo, inbox=inbox), *_notes(with_demo, to_inbox)]:
             report(line)
     return code
 
@@ -55,10 +54,15 @@ def is_up() -> bool:
     return answer.returncode == 0 and bool(answer.stdout.strip())
 
 
-def _notes(with_demo: bool) -> list[str]:
+def _notes(with_demo: bool, to_inbox: Sequence[str]) -> list[str]:
     """What else there is to know."""
-    password = f"Grafana: user admin, password in {places.shown(PASSWORD_FILE)}"
-    return [password, *([places.next_step(option="")] if with_demo else []), "`make down` stops it."]
+    told = [receivers.note(to_inbox)] if to_inbox else []
+    return [
+        *told,
+        f"Grafana: user admin, password: {PASSWORD}",
+        *([places.next_step(option="")] if with_demo else []),
+        "`make down` stops it.",
+    ]
 
 
 def _url(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 from genai_stack import REPOSITORY
 from genai_stack.children import Service
@@ -17,6 +18,11 @@ def prepare(layout: Layout) -> None:
     """Say where the demo is, for ``genai-exporter demo``."""
     told = {"url": layout.url("rag").rstrip("/"), "metrics_dir": str(layout.metrics)}
     (layout.run / "demo.json").write_text(json.dumps(told) + "\n")
+
+
+def forget(run: Path) -> None:
+    """Let ``genai-exporter demo`` look at the usual address again, where a demo in containers is."""
+    (run / "demo.json").unlink(missing_ok=True)
 
 
 def option(layout: Layout) -> str:

@@ -102,6 +102,7 @@ def grafana(layout: Layout, program: Path, home: Path) -> Service:
     folder = layout.run / "grafana"
     folder.mkdir(parents=True, exist_ok=True)
     password_file = layout.run / "secrets" / "grafana_admin_password"
+    secret.private(password_file.parent)
     secret.password(password_file)
     subcommand = () if program.name == "grafana-server" else ("server",)
     dashboards = REPOSITORY / "grafana" / "dashboards"
@@ -161,7 +162,7 @@ def services(layout: Layout, with_demo: bool, report: binaries.Report) -> tuple[
     notes: list[str] = []
     if written.to_inbox:
         running.append(receivers.inbox(layout))
-        notes.append(receivers.note(written))
+        notes.append(receivers.note(written.to_inbox))
     program = binaries.find("grafana")
     home = grafana_home(program) if program else None
     has_grafana = program is not None and home is not None

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from genai_stack import REPOSITORY
+from genai_stack import REPOSITORY, secret
 
 SOURCE = REPOSITORY / "alertmanager"
 """The configuration that people edit; their secrets are in the folder ``secrets`` of it."""
@@ -45,11 +45,34 @@ class Inbox:
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """What is to be written: configuration, secrets by the names of their files, and the channels of the inbox."""
+
+    config: dict[str, Any]
+    secrets: dict[str, str]
+    to_inbox: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Written:
     """What was written: ``config`` is the file that Alertmanager reads, ``to_inbox`` names what lands in the inbox."""
 
     config: Path
     to_inbox: tuple[str, ...]
+
+
+def prepare(inbox: Inbox, folder: str = MOUNTED, source: Path = SOURCE) -> Prepared:
+    """Read the configuration and the secrets for an Alertmanager that finds them in ``folder``.
+
+    Raises ``ValueError``, naming file and remedy, for a secret that cannot be one.
+    """
+    secrets = {path.name: path for path in (source / "secrets").glob("*") if path.is_file()}
+    real = {name: value for name, path in secrets.items() if (value := _secret(path))}
+    config = yaml.safe_load((source / "alertmanager.yml").read_text().replace(MOUNTED, folder))
+    mail_is_local = _redirect(config, inbox, real, source)
+    channels = {"Slack": "slack_url", "PagerDuty": "pagerduty_routing_key", "Watchdog": "watchdog_url"}
+    to_inbox = [channel for channel, name in channels.items() if name not in real]
+    return Prepared(config, {**inbox.secrets, **real}, tuple(to_inbox + ["mail"] * mail_is_local))
 
 
 def write(
@@ -60,30 +83,24 @@ def write(
     ``links``: bases of `links.tmpl` to replace, as they are and as they shall be. ``mounted``: where Alertmanager finds
     the folder, if not at its own path. Raises ``ValueError``, naming file and remedy, for a secret that cannot be one.
 
-    The folder is readable by all, as Alertmanager's container is another user; the one around it is its owner's alone.
+    The folder is readable by all, as Alertmanager's container is another user. The one around it is its owner's alone,
+    unless the folder is a volume, which Alertmanager mounts and the engine keeps from others.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.parent.chmod(0o700)
+    prepared = prepare(inbox, mounted or str(folder), source)
+    if mounted is None:
+        secret.private(folder.parent)
     for part in (folder, folder / "secrets", folder / "templates"):
-        part.mkdir(exist_ok=True)
+        part.mkdir(parents=True, exist_ok=True)
         part.chmod(0o755)
-    secrets = {path.name: path for path in (source / "secrets").glob("*") if path.is_file()}
-    real = {name: value for name, path in secrets.items() if (value := _secret(path))}
-    wanted = {**inbox.secrets, **real}
-    _remove_all_but(wanted, folder / "secrets")
-    for name, value in wanted.items():
+    _remove_all_but(prepared.secrets, folder / "secrets")
+    for name, value in prepared.secrets.items():
         _replace(folder / "secrets" / name, value)
-    text = (source / "alertmanager.yml").read_text().replace(MOUNTED, mounted or str(folder))
-    config = yaml.safe_load(text)
-    mail_is_local = _redirect(config, inbox, real, source)
     _replace(
         folder / "alertmanager.yml",
-        "# Written by `make up` from alertmanager/.\n" + yaml.safe_dump(config, sort_keys=False),
+        "# Written from the repository's alertmanager/.\n" + yaml.safe_dump(prepared.config, sort_keys=False),
     )
     _copy_templates(source / "templates", folder / "templates", links)
-    channels = {"Slack": "slack_url", "PagerDuty": "pagerduty_routing_key", "Watchdog": "watchdog_url"}
-    to_inbox = [channel for channel, name in channels.items() if name not in real]
-    return Written(folder / "alertmanager.yml", tuple(to_inbox + ["mail"] * mail_is_local))
+    return Written(folder / "alertmanager.yml", prepared.to_inbox)
 
 
 def _redirect(config: dict[str, Any], inbox: Inbox, real: Mapping[str, str], source: Path) -> bool:

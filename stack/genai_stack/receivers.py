@@ -1,6 +1,7 @@
 """Where the alerts of a native run go: real receivers as far as they have secrets, else the local inbox."""
 
 import sys
+from collections.abc import Sequence
 
 from genai_stack import REPOSITORY, notifications
 from genai_stack.children import Service
@@ -32,6 +33,6 @@ def inbox(layout: Layout) -> Service:
     )
 
 
-def note(written: notifications.Written) -> str:
+def note(to_inbox: Sequence[str]) -> str:
     """Line for people: what lands in the inbox, and where it says how to change that."""
-    return f"{', '.join(written.to_inbox)}: sent to the inbox, as there is no secret yet (docs/notifications.md)."
+    return f"{', '.join(to_inbox)}: sent to the inbox, as there is no secret yet (docs/notifications.md)."

@@ -5,13 +5,17 @@ import secrets
 from pathlib import Path
 
 
+def private(folder: Path) -> None:
+    """Make a folder, and those around it, that its owner alone can enter."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+
+
 def password(path: Path) -> str:
     """Password in ``path``; generated (192 random bits) when there is no such file yet, then kept.
 
-    The file is readable by all, because containers read it as another user; its folder is not: mode 0700.
+    The file is readable by all, because containers read it as another user: its folder must keep others out.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.parent.chmod(0o700)
     if not path.exists():
         new = path.with_suffix(f".{os.getpid()}")
         new.write_text(secrets.token_urlsafe(24))

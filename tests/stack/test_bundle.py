@@ -12,7 +12,7 @@ import pytest
 import rule_files
 import yaml
 
-from genai_stack import REPOSITORY, binaries, compose, demo, native, ports, secret
+from genai_stack import REPOSITORY, binaries, compose, demo, native, notifications, ports, secret, volumes
 from genai_stack.layout import Layout
 
 RULES = [rule.content for rule in rule_files.RULES]
@@ -71,17 +71,58 @@ class TestContainers:
         """Pinned, not root, read-only, without capabilities, limited, healthy by its own word, on loopback only."""
         assert set(project["services"]) == {
             *("exporter", "prometheus", "alertmanager", "grafana", "blackbox", "inbox"),
-            *("llm", "rag", "load", "history"),
+            *("llm", "rag", "load", "history", "setup"),
         }
         for name, service in project["services"].items():
             assert re.search(r":v?\d+\.\d+\.\d+$", service["image"]), name
-            assert service["user"].split(":")[0] not in {"", "0", "root"}, name
+            if name == "setup":  # reads the secrets of an owner whose number nobody knows, and talks to nobody
+                assert (service["cap_add"], service["network_mode"]) == (["DAC_OVERRIDE"], "none")
+            else:
+                assert service["user"].split(":")[0] not in {"", "0", "root"}, name
+                assert "cap_add" not in service, name
             assert service["read_only"] is True, name
             assert service["cap_drop"] == ["ALL"], name
             assert service["security_opt"] == ["no-new-privileges:true"], name
             assert int(service["mem_limit"]) > 0, name
             assert {port["host_ip"] for port in service.get("ports", [])} <= {"127.0.0.1"}, name
-            assert name in {"load", "history"} or service["healthcheck"]["test"], name
+            assert name in {"load", "history", "setup"} or service["healthcheck"]["test"], name
+
+    def test_a_fresh_clone_has_all_that_is_mounted_and_copied(self, project: dict[str, Any]) -> None:
+        """Compose alone starts everything: nothing needs to be made on the host, which Docker would make as root."""
+        mounted = {
+            volume["source"]
+            for service in project["services"].values()
+            for volume in service.get("volumes", [])
+            if volume["type"] == "bind"
+        }
+        copies = re.findall(r"^COPY (?!--from)(.+) \S+$", (REPOSITORY / "Dockerfile").read_text(), re.MULTILINE)
+        wanted = mounted | {str(REPOSITORY / path) for line in copies for path in line.split()}
+        assert len(wanted) > 10
+        for path in sorted(wanted):
+            listed = subprocess.run(["git", "ls-files", path], cwd=REPOSITORY, capture_output=True, check=True).stdout
+            assert listed, path
+        assert not project.get("secrets")
+
+    def test_what_setup_writes_is_mounted_where_it_is_read(self, project: dict[str, Any]) -> None:
+        """Read-only and by itself, in containers that wait for it; the image's own files do not get in between."""
+        setup = project["services"]["setup"]
+        told = dict(option.removeprefix("--").split("=") for option in setup["command"])
+        sources = {volume["target"]: volume["source"] for volume in setup["volumes"]}
+        assert sources[told["source"]] == str(REPOSITORY / "alertmanager")
+        for name, target in (("alertmanager", notifications.MOUNTED), ("grafana", "/run/secrets")):
+            reader = project["services"][name]
+            (volume,) = [volume for volume in reader["volumes"] if volume["target"] == target]
+            assert volume["source"] == sources[told[name]]
+            assert volume["read_only"] is True
+            assert volume["volume"] == {"nocopy": True}
+            assert reader["depends_on"]["setup"]["condition"] == "service_completed_successfully"
+        password = project["services"]["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"]
+        assert password == f"/run/secrets/{volumes.PASSWORD_FILE}"
+        assert compose.PASSWORD.endswith(password)
+
+    def test_containers_leave_no_volumes_without_names(self) -> None:
+        """`down` does not remove them, and each `up` makes new ones for all images that inherit a VOLUME."""
+        assert not re.search(r"^VOLUME", (REPOSITORY / "Dockerfile").read_text(), re.MULTILINE)
 
     def test_writer_and_reader_share_user_and_volume(self, project: dict[str, Any]) -> None:
         """Metric files are readable by their owner only, so that both containers must run as the same user."""
@@ -132,7 +173,8 @@ class TestContainers:
 
     def test_the_password_is_generated_once(self, tmp_path: Path) -> None:
         """The file is made when it is missing, kept afterwards, and hidden from other users of the host."""
-        path = tmp_path / "secrets" / compose.PASSWORD_FILE.name
+        path = tmp_path / "secrets" / volumes.PASSWORD_FILE
+        secret.private(path.parent)
         first = secret.password(path)
         assert len(first) >= 32
         assert secret.password(path) == first
