@@ -1,5 +1,5 @@
 # `exporter` has the wheel alone; `setup` prepares the other containers' volumes; for the demo `inbox` adds the local inbox, `demo`
-# the service and its load, `history` its past.
+# the service and its load, `history` its past. Copied files keep their modes, and a clone may be its owner's alone: hence `chmod`.
 
 FROM python:3.11.13-slim-bookworm AS build
 WORKDIR /src
@@ -27,6 +27,7 @@ FROM exporter AS inbox
 USER root
 RUN pip install --no-cache-dir "aiosmtpd>=1.4.6,<2"
 COPY examples/inbox /opt/inbox/inbox
+RUN chmod -R a+rX /opt
 ENV PYTHONPATH=/opt/inbox
 USER genai
 EXPOSE 8025 1025
@@ -40,6 +41,7 @@ RUN wheel="$(ls /wheels/*.whl)" && pip install --no-cache-dir "${wheel}[exporter
 COPY examples/fake_llm /opt/demo/fake_llm
 COPY examples/rag_service /opt/demo/rag_service
 COPY examples/load_scenarios /opt/demo/load_scenarios
+RUN chmod -R a+rX /opt
 ENV PYTHONPATH=/opt/demo
 USER genai
 ENTRYPOINT ["python", "-m"]
@@ -48,6 +50,7 @@ CMD ["rag_service", "--help"]
 FROM exporter AS setup
 USER root
 COPY stack/genai_stack /opt/setup/genai_stack
+RUN chmod -R a+rX /opt
 ENV PYTHONPATH=/opt/setup
 USER genai
 ENTRYPOINT ["python", "-m", "genai_stack.volumes"]
@@ -58,7 +61,7 @@ USER root
 COPY --from=prom/prometheus:v3.5.3 /bin/promtool /usr/local/bin/promtool
 COPY examples/load_scenarios/__init__.py examples/load_scenarios/traffic.py /opt/setup/load_scenarios/
 # A fresh named volume takes over the folder's owner, which is Prometheus's user.
-RUN install -d -o 65534 -g 65534 /prometheus
+RUN chmod -R a+rX /opt && install -d -o 65534 -g 65534 /prometheus
 USER 65534
 ENTRYPOINT ["python", "-m", "genai_stack.backfill"]
 CMD ["--data", "/prometheus", "--promtool", "/usr/local/bin/promtool", "--instance", "exporter:9840"]

@@ -106,7 +106,8 @@ class TestContainers:
     def test_what_setup_writes_is_mounted_where_it_is_read(self, project: dict[str, Any]) -> None:
         """Read-only and by itself, in containers that wait for it; the image's own files do not get in between."""
         setup = project["services"]["setup"]
-        told = dict(option.removeprefix("--").split("=") for option in setup["command"])
+        options = [option.removeprefix("--").split("=") for option in setup["command"]]
+        told = {name: folder for name, folder in options if name != "mounted"}
         sources = {volume["target"]: volume["source"] for volume in setup["volumes"]}
         assert sources[told["source"]] == str(REPOSITORY / "alertmanager")
         for name, target in (("alertmanager", notifications.MOUNTED), ("grafana", "/run/secrets")):
@@ -116,6 +117,12 @@ class TestContainers:
             assert volume["read_only"] is True
             assert volume["volume"] == {"nocopy": True}
             assert reader["depends_on"]["setup"]["condition"] == "service_completed_successfully"
+        looked_at = {Path(sources[folder]) for name, folder in options if name == "mounted"}
+        binds = {
+            Path(v["source"]) for s in project["services"].values() for v in s.get("volumes", []) if v["type"] == "bind"
+        }
+        for path in binds - {REPOSITORY / "alertmanager"}:
+            assert looked_at & {path, *path.parents}, path
         password = project["services"]["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"]
         assert password == f"/run/secrets/{volumes.PASSWORD_FILE}"
         assert compose.PASSWORD.endswith(password)

@@ -34,10 +34,11 @@ def mounts(tmp_path: Path) -> tuple[Path, Path]:
     return folders
 
 
-def run(source: Path, mounts: tuple[Path, Path]) -> subprocess.CompletedProcess[str]:
+def run(source: Path, mounts: tuple[Path, Path], *mounted: Path) -> subprocess.CompletedProcess[str]:
     """Run it as the container does."""
     alertmanager, grafana = mounts
     arguments = [f"--source={source}", f"--alertmanager={alertmanager}", f"--grafana={grafana}"]
+    arguments += [f"--mounted={folder}" for folder in mounted]
     command = [sys.executable, "-m", "genai_stack.volumes", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
@@ -83,3 +84,20 @@ def test_a_secret_that_cannot_be_one_stops_the_start(source: Path, mounts: tuple
     done = run(source, mounts)
     assert done.returncode == 1
     assert f"{source}/secrets/slack_url must hold an address that begins with https://" in done.stderr
+
+
+def test_a_clone_that_is_its_owners_alone_is_not_started(
+    source: Path, mounts: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Prometheus would not start, and Grafana would show no dashboards without a word; one command is all it takes."""
+    folders = [tmp_path / name for name in ("prometheus", "grafana", "docs")]
+    for folder in folders:
+        folder.mkdir(mode=0o750 if folder.name == "docs" else 0o700)
+        (folder / "a.yml").touch(mode=0o600)
+    folders[1].chmod(0o755)
+    done = run(source, mounts, *folders)
+    assert done.returncode == 1
+    command = done.stderr.strip().rpartition(": ")[2]
+    assert command == "chmod -R go+rX prometheus docs"
+    subprocess.run(command.split(), cwd=tmp_path, check=True)
+    assert run(source, mounts, *folders).returncode == 0
