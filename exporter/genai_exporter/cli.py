@@ -25,7 +25,7 @@ try:
     from genai_exporter import server
     from genai_exporter.cli_check import check
     from genai_exporter.cli_gpu_capture import gpu_capture
-    from genai_exporter.cli_options import SHARED_OPTION, metrics_directory, reading, reading_each
+    from genai_exporter.cli_options import SHARED_OPTION, metrics_dir_option, reading, reading_each
     from genai_exporter.cli_report import report
     from genai_exporter.cli_tenant_hash import tenant_hash
     from genai_exporter.demo import demo
@@ -114,15 +114,7 @@ def main() -> None:
     type=click.Path(path_type=Path),
     help="YAML file with these settings; options and environment override it.",
 )
-@click.option(
-    "--metrics-dir",
-    "metrics_dir",
-    envvar="GENAI_METRICS_DIR",
-    show_envvar=True,
-    metavar="DIR",
-    callback=reading(metrics_directory),
-    help="Directory that the applications write to; made if missing.",
-)
+@metrics_dir_option("Directory that the applications write to; made if missing.")
 @SHARED_OPTION
 @click.option(
     "--web.listen-address",

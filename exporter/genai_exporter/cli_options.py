@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from genai_metrics.ownership import SHARED_CHOICES
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def reading(
@@ -36,6 +39,20 @@ def metrics_directory(text: str) -> Path:
     if not text.strip():
         raise ValueError("the name is empty; give the directory that the applications write to")
     return Path(text).expanduser()
+
+
+def metrics_dir_option(help_text: str, *, required: bool = False) -> Callable[[_Command], _Command]:
+    """Give a command the option ``--metrics-dir``, or the environment's ``GENAI_METRICS_DIR``, as ``metrics_dir``."""
+    return click.option(
+        "--metrics-dir",
+        "metrics_dir",
+        envvar="GENAI_METRICS_DIR",
+        show_envvar=True,
+        required=required,
+        metavar="DIR",
+        callback=reading(metrics_directory),
+        help=help_text,
+    )
 
 
 SHARED_OPTION = click.option(

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from genai_exporter import server
-from genai_exporter.cli_options import SHARED_OPTION, metrics_directory, reading
+from genai_exporter.cli_options import SHARED_OPTION, metrics_dir_option, reading
 from genai_exporter.config import seconds
 from genai_exporter.directory import DirectoryError
 from genai_exporter.reporting import report_on
@@ -19,15 +19,8 @@ from genai_metrics.snapshots import Snapshot
 
 
 @click.command()
-@click.option(
-    "--metrics-dir",
-    "metrics_dir",
-    envvar="GENAI_METRICS_DIR",
-    show_envvar=True,
-    required=True,
-    metavar="DIR",
-    callback=reading(metrics_directory),
-    help="Directory that the applications write to; it is only read, also beside a running exporter.",
+@metrics_dir_option(
+    "Directory that the applications write to; it is only read, also beside a running exporter.", required=True
 )
 @SHARED_OPTION
 @click.option("--service", metavar="NAME", help="One service alone (default: all together).")
