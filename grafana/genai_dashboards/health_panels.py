@@ -56,7 +56,7 @@ def dependencies_down() -> stat.Panel:
 def tool_success_now() -> stat.Panel:
     """Share of tool calls that did not fail."""
     failures = queries.tool_failure_ratio()
-    value = judged(f"1 - {failures}", "tool_failure_ratio", "above", because=failures)
+    value = judged(failures, "tool_failure_ratio", "above", complement=True)
     return (
         number("Tool success", "Share of the time range's tool calls that did not fail.", style.SHARE, _TOOLS)
         .decimals(2)
@@ -67,7 +67,7 @@ def tool_success_now() -> stat.Panel:
 def retrieval_success_now() -> stat.Panel:
     """Share of retrievals that did not fail."""
     failures = queries.retrieval_failure_ratio()
-    value = judged(f"1 - {failures}", "retrieval_failure_ratio", "above", because=failures)
+    value = judged(failures, "retrieval_failure_ratio", "above", complement=True)
     return (
         number("Retrieval success", "Share of the time range's retrievals that did not fail.", style.SHARE, _RETRIEVALS)
         .decimals(2)

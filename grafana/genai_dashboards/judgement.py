@@ -3,6 +3,7 @@
 Thresholds that differ within the selection (between modes, say) are shown by the strictest of them.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from grafana_foundation_sdk.builders import prometheus
@@ -15,7 +16,10 @@ Worse = Literal["above", "below"]
 
 _STRICTEST = {"above": "min", "below": "max"}
 _PASSED = {"above": ">", "below": "<"}
-_WEIGHTS = {"target": 1, "warning": 2, "critical": 4}
+_PASSED_BY_ALL = {"above": "-Inf", "below": "Inf"}
+_WEIGHTS = {"target": 1.0, "warning": 2.0, "critical": 4.0}
+# By so little a value is larger under a worse state, which `topk` then chooses; no panel shows that many decimals.
+_NUDGE = 1e-9
 
 
 def effective(kpi: str, *matchers: str) -> str:
@@ -41,26 +45,33 @@ def threshold_lines(
     return targets.over_time(f"1 - {lines}" if complement else lines, "{{severity}} threshold", ref)
 
 
-def judged(value: str, kpi: str, worse: Worse, *matchers: str, because: str = "") -> str:
+def judged(value: str, kpi: str, worse: Worse, *matchers: str, complement: bool = False) -> str:
     """The value with a label ``state``, by which ``panels`` colours it: ok, warning or critical.
 
-    ``value`` has no labels; ``because`` is what is compared with the thresholds, if not the value itself. Without
-    thresholds everything is ok.
+    ``value`` has no labels; ``complement`` shows 1 minus the value, successes for failures. Without thresholds
+    everything is ok.
     """
-
-    def passed(severity: str) -> str:
-        limit = f"scalar({strictest(kpi, worse, severity, *matchers)})"
-        condition = f"({because or value}) {_PASSED[worse]} {limit}"
-        shown = f"({value}) and on () ({condition})" if because else condition
-        return f'label_replace({shown}, "state", "{severity}", "", "")'
-
-    fine = f'label_replace(({value}), "state", "ok", "", "")'
-    return f"{passed('critical')} or on () {passed('warning')} or on () {fine}"
+    numbers = {"ok": 0.0, "warning": _NUDGE, "critical": 2 * _NUDGE}
+    worst = f"topk(1, {_passed(value, kpi, worse, matchers, numbers)} + on (state) ({_numbers(numbers)}))"
+    return f"1 - {worst}" if complement else worst
 
 
 def state(value: str, kpi: str, worse: Worse, *matchers: str) -> str:
     """State of a value without labels as a number for ``tables.STATE``: the sum of weights of the thresholds passed."""
-    return " + ".join(
-        f"{weight} * (({value}) {_PASSED[worse]} bool scalar({strictest(kpi, worse, severity, *matchers)}))"
-        for severity, weight in _WEIGHTS.items()
-    )
+    weights = {"ok": 0.0, **_WEIGHTS}
+    return f"sum(({_numbers(weights)}) and on (state) {_passed(value, kpi, worse, matchers, weights)})"
+
+
+def _passed(value: str, kpi: str, worse: Worse, matchers: Sequence[str], severities: Mapping[str, float]) -> str:
+    """The value under the name of each severity whose threshold it has passed, and as ``ok`` in any case.
+
+    It stands here once: the value of a week is dear, and Prometheus computes it as often as it is written.
+    """
+    limits = {"ok": f"vector({_PASSED_BY_ALL[worse]})"}
+    limits |= {name: strictest(kpi, worse, name, *matchers) for name in severities if name != "ok"}
+    under_each = f"0 * ({_numbers(severities)}) + on () group_left () ({value})"
+    return f"(({under_each}) {_PASSED[worse]} on (state) ({queries.named('state', limits)}))"
+
+
+def _numbers(numbers: Mapping[str, float]) -> str:
+    return queries.named("state", {name: f"vector({number:g})" for name, number in numbers.items()})

@@ -77,7 +77,7 @@ def active_workflows() -> stat.Panel:
 
 def success() -> gauge.Panel:
     """Share of requests that did not fail."""
-    value = judged(queries.success_ratio(), "error_ratio", "above", because=queries.error_ratio())
+    value = judged(queries.error_ratio(), "error_ratio", "above", complement=True)
     return (
         dial("Success rate", f"Share of the time range's requests that did not fail. {_REQUESTS}")
         .decimals(2)

@@ -64,11 +64,6 @@ def error_ratio() -> str:
     return quotient(failed_requests(total), requests(total))
 
 
-def success_ratio() -> str:
-    """Share of the time range's requests that did not fail."""
-    return f"1 - {error_ratio()}"
-
-
 def error_ratio_by_mode() -> str:
     """Share of failed requests over 5 minutes by service and mode, as alerts see it."""
     return otherwise(
