@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import footprint, openai_client, recording, scraping, service, serving, stalls, table
+from benchmarks import footprint, openai_client, panels, recording, scraping, service, serving, stalls, table
 from benchmarks.results import Section, as_json, markdown, print_sections
 
 Say = Callable[[str], None]
@@ -24,11 +24,16 @@ PARTS: dict[str, Callable[[Path, int, Say, Path | None], list[Section]]] = {
     "service": lambda directory, rounds, say, _: service.measure(directory, rounds=rounds, say=say),
     "stalls": lambda _, rounds, say, __: stalls.measure(rounds=rounds, say=say),
     "footprint": lambda _, rounds, say, __: footprint.measure(rounds=rounds, say=say),
+    "panels": lambda _, rounds, say, __: panels.measure(rounds=rounds, say=say),
 }
+ONLY_WHEN_NAMED = {"panels"}
+"""Takes many minutes, and says nothing of what an application or the exporter costs."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option("--only", type=click.Choice(list(PARTS)), multiple=True, help="Measure only this; may be repeated.")
+@click.option(
+    "--only", type=click.Choice(list(PARTS)), multiple=True, help="Measure only this; may be repeated. Panels: only so."
+)
 @click.option("--rounds", type=click.IntRange(1), default=9, help="Rounds; figures are medians over them.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Also write JSON here.")
 @click.option(
@@ -73,7 +78,7 @@ def main(
                 errors.print(text, highlight=False)
 
         for name, measure in PARTS.items():
-            if not only or name in only:
+            if name in only or not (only or name in ONLY_WHEN_NAMED):
                 with tempfile.TemporaryDirectory(prefix="genai-benchmark-") as directory:
                     sections += measure(Path(directory), rounds, say, peers)
     if as_markdown:

@@ -1,0 +1,83 @@
+"""What Grafana asks Prometheus for when somebody looks at the dashboards over a week."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from genai_stack import REPOSITORY
+
+RANGE_SECONDS = 7 * 86_400
+STEP_SECONDS = 600
+"""A week on a graph about 1 000 pixels wide, rounded as Grafana rounds."""
+
+_SCRAPE_SECONDS = 15
+_BUILT_IN = {
+    "__range": f"{RANGE_SECONDS}s",
+    "__range_s": str(RANGE_SECONDS),
+    "__interval": f"{STEP_SECONDS}s",
+    "__rate_interval": f"{max(STEP_SECONDS + _SCRAPE_SECONDS, 4 * _SCRAPE_SECONDS)}s",
+}
+_ALL = ".+"
+_VARIABLE = re.compile(r"\$\{?(\w+)\}?")
+_LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
+
+
+@dataclass(frozen=True)
+class Query:
+    """One request: ``kind`` is ``range``, ``instant`` or, of a variable, the label whose values are asked for."""
+
+    board: str
+    panel: str
+    ref: str
+    kind: str
+    selected: str
+    expression: str
+
+    @property
+    def title(self) -> str:
+        """Dashboard, panel and letter of the query."""
+        return f"{self.board}: {self.panel} {self.ref}".strip()
+
+
+def boards() -> dict[str, Any]:
+    """The committed dashboards by topic."""
+    paths = sorted((REPOSITORY / "grafana" / "dashboards").glob("*.json"))
+    return {path.stem: json.loads(path.read_text()) for path in paths}
+
+
+def filled(expression: str, selected: Mapping[str, str]) -> str:
+    """The expression with its variables filled in: those in ``selected`` with one value, the others with all."""
+    values = {**_BUILT_IN, **{name: re.escape(value) for name, value in selected.items()}}
+    return _VARIABLE.sub(lambda name: values.get(name[1], _ALL), expression)
+
+
+def queries(values: Mapping[str, str]) -> Iterator[Query]:
+    """Yield each query of each panel, variable and annotation: for all, and with each variable at its one value."""
+    for topic, board in boards().items():
+        for title, ref, kind, expression in _asked(board):
+            used = set(_VARIABLE.findall(expression)) & values.keys()
+            for name in ("", *sorted(used)):
+                chosen = {name: values[name]} if name else {}
+                shown = f"{name} {values[name]}" if name else "All"
+                yield Query(topic, title, ref, kind, shown, filled(expression, chosen))
+
+
+def _asked(board: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """Yield title, letter, kind and expression, as written, of each query of a dashboard."""
+    for variable in board["templating"]["list"]:
+        if variable["type"] == "query":
+            found = _LABEL_VALUES.fullmatch(variable["query"])
+            assert found, f"variable {variable['name']} is not understood: {variable['query']}"
+            yield f"variable {variable['name']}", "", found[2], found[1]
+    for annotation in board["annotations"]["list"]:
+        yield "annotations", "", "range", annotation["target"]["expr"]
+    for panel in board["panels"]:
+        for target in panel.get("targets", ()):
+            yield panel["title"], target["refId"], "instant" if target.get("instant") else "range", target["expr"]
+
+
+def last_week(expression: str) -> set[str]:
+    """Names of series that are read a week before the time range."""
+    return set(re.findall(r"([\w:]+)\{[^}]*\} offset 1w", expression))
