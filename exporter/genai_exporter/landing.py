@@ -3,6 +3,7 @@
 Turns values into text only; every value from outside is escaped.
 """
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
@@ -59,7 +60,9 @@ def render(page: Page) -> str:
         services=_services(page),
         files=_files(page),
         merged=_merged(page),
-        first_steps=_FIRST_STEPS.substitute(directory=escape(page.directory), address=escape(page.address)),
+        first_steps=_FIRST_STEPS.substitute(
+            directory=escape(shlex.quote(page.directory)), address=escape(page.address)
+        ),
         opened="" if _has_series(page) else " open",
         families=_families(),
         directory=escape(page.directory),
@@ -254,15 +257,18 @@ pre { background: var(--page); border-radius: .4rem; padding: .7rem .9rem; overf
 """
 
 _FIRST_STEPS = Template("""<ol>
-<li>Point the application at the directory that this exporter reads:
-<pre>export GENAI_METRICS_DIR=$directory</pre></li>
+<li>Point the application at the directory that this exporter reads, and name the service that it is:
+<pre>export GENAI_METRICS_DIR=$directory
+export GENAI_SERVICE_NAME=chat</pre></li>
 <li>Record its calls:
 <pre>from genai_metrics import track_llm_call
 
 track_llm_call(mode="1", model="gpt-4", input_tokens=1000, output_tokens=500)</pre></li>
-<li>Let Prometheus scrape this exporter:
+<li>Let Prometheus scrape this exporter; rules and dashboards rely on the job's name and on <code>honor_labels</code>:
 <pre>scrape_configs:
   - job_name: genai-exporter
+    honor_labels: true
+    scrape_interval: 15s
     static_configs:
       - targets: ["$address"]</pre></li>
 </ol>""")

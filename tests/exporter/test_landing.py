@@ -1,10 +1,13 @@
 """Tests of the page for people."""
 
+import subprocess
 from collections.abc import Mapping
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
+from check_runs import check
 
 from genai_exporter.collectors.exporter import Outcome, Totals
 from genai_exporter.collectors.frame import Collected
@@ -35,7 +38,7 @@ BUSY = Outcome(
 
 
 class Checker(HTMLParser):
-    """Collects text and links, and fails on tags that do not nest."""
+    """Collects text, links and blocks of code, and fails on tags that do not nest."""
 
     VOID = frozenset(("meta", "link", "br", "img", "hr", "input"))
 
@@ -45,6 +48,7 @@ class Checker(HTMLParser):
         self.tags: set[str] = set()
         self.links: list[str] = []
         self.words: list[str] = []
+        self.blocks: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note the tag and where it leads."""
@@ -52,6 +56,8 @@ class Checker(HTMLParser):
         self.links += [value or "" for name, value in attrs if name in ("href", "src")]
         if tag not in self.VOID:
             self.open.append(tag)
+        if tag == "pre":
+            self.blocks.append("")
 
     def handle_endtag(self, tag: str) -> None:
         """Close the innermost tag."""
@@ -61,6 +67,8 @@ class Checker(HTMLParser):
         """Note visible text."""
         if "style" not in self.open:
             self.words += data.split()
+        if "pre" in self.open:
+            self.blocks[-1] += data
 
 
 def read(outcome: Outcome | None, **changes: str | bool) -> tuple[str, Checker]:
@@ -129,12 +137,23 @@ class TestRender:
         text, _ = read(empty)
         assert "No application has recorded anything here yet" in text
         assert "None yet." in text
-        assert "export GENAI_METRICS_DIR=/run/m" in text
+        assert "export GENAI_METRICS_DIR=/run/m export GENAI_SERVICE_NAME=chat" in text
         assert 'targets: ["h:9840"]' in text
         page = Page(outcome=empty, age=0, directory="", address="", version="", python="")
         assert "<details open>" in render(page)
         page = Page(outcome=BUSY, age=0, directory="", address="", version="", python="")
         assert "<details open>" not in render(page)
+
+    def test_first_steps_can_be_pasted(self, tmp_path: Path) -> None:
+        """Prometheus's configuration passes the exporter's own check; the shell takes any directory for what it is."""
+        _, page = read(BUSY, directory="/run/my metrics")
+        shell, _, configuration = page.blocks
+        (tmp_path / "prometheus.yml").write_text(configuration)
+        told = check(tmp_path / "prometheus.yml")
+        assert (told.code, told.problems, told.notes) == (0, [], [])
+        script = f'{shell}\nprintf "%s|%s" "$GENAI_METRICS_DIR" "$GENAI_SERVICE_NAME"'
+        done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+        assert done.stdout == "/run/my metrics|chat"
 
     def test_ended_processes_are_not_forgotten(self) -> None:
         """Series without a living process are explained."""
