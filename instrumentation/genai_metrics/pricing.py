@@ -43,7 +43,7 @@ _FIRST_RELEASE = datetime(2025, 7, 1, tzinfo=UTC).timestamp()
 
 
 def _log_fault(reason: str, message: str) -> None:
-    _logger.warning("%s: %s", reason, message)
+    _logger.warning("genai_metrics: %s (%s)", message, reason)
 
 
 class PriceResolver:

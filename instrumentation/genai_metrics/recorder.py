@@ -113,7 +113,9 @@ class Recorder:
             self._logged.add(reason)
             try:
                 logger.warning(
-                    "%s (%s; counted in genai_recorder_faults_total, further ones are not logged)", message, reason
+                    "genai_metrics: %s (%s; counted in genai_recorder_faults_total, further ones are not logged)",
+                    message,
+                    reason,
                 )
             except Exception:  # an application's own log handler or filter
                 pass

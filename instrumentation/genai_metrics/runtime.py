@@ -254,7 +254,7 @@ def _register(registry: CollectorRegistry) -> None:
     try:
         registry.register(BlockCollector(existing_recorder))
     except ValueError as error:
-        logger.warning("cannot serve metrics on the given prometheus_client registry: %s", error)
+        logger.warning("genai_metrics: cannot serve metrics on the given prometheus_client registry: %s", error)
     _registries.append(registry)
 
 

@@ -213,7 +213,9 @@ class _Endpoint:
             try:
                 family = next(families, None)
             except Exception:
-                logger.exception("a prometheus_client collector failed; what it had left is missing from the scrape")
+                logger.exception(
+                    "genai_metrics: a prometheus_client collector failed; what it had left is missing from the scrape"
+                )
                 return
             finally:
                 shown_elsewhere.reset(token)
@@ -222,7 +224,7 @@ class _Endpoint:
             try:
                 text = encode(_OneFamily(family))
             except Exception:  # a value that is no number, text that cannot be encoded
-                logger.exception("the metric %s cannot be shown", family.name)
+                logger.exception("genai_metrics: the metric %s cannot be shown", family.name)
             else:
                 yield text.removesuffix(b"# EOF\n")
 

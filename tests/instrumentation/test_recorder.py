@@ -55,14 +55,17 @@ class TestFaults:
         assert fault_counts(Recorder(Settings())) == dict.fromkeys(FAULT_REASONS, 0.0)
 
     def test_counted_always_logged_once(self, caplog: pytest.LogCaptureFixture) -> None:
-        """Each reason is logged for itself; the log says where the others are counted."""
+        """Each reason is logged for itself; the log says who warns, and where the others are counted."""
         recorder = Recorder(Settings())
         for _ in range(3):
             recorder.fault("bad_number", "first kind")
             recorder.fault("internal", "second kind")
         assert fault_counts(recorder) == {**dict.fromkeys(FAULT_REASONS, 0.0), "bad_number": 3.0, "internal": 3.0}
         messages = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-        assert [message.split(" (")[0] for message in messages] == ["first kind", "second kind"]
+        assert [message.split(" (")[0] for message in messages] == [
+            "genai_metrics: first kind",
+            "genai_metrics: second kind",
+        ]
         assert all("genai_recorder_faults_total" in message for message in messages)
 
 

@@ -82,7 +82,9 @@ class _Refusals:
     def __call__(self, name: str, reason: str) -> None:
         if name not in self._told:
             self._told.add(name)
-            logger.warning("OpenTelemetry metric %r is missing from /metrics, all or in part: %s", name, reason)
+            logger.warning(
+                "genai_metrics: OpenTelemetry metric %r is missing from /metrics, all or in part: %s", name, reason
+            )
         runtime.recorder().fault("otel_metrics", "OpenTelemetry metrics are missing from /metrics; each is named once")
 
 
