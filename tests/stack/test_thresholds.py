@@ -1,10 +1,12 @@
 """Thresholds: the list in Python, the file that users edit, and the rules generated between them."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from check_runs import check
 
 from genai_metrics.catalog.thresholds import SEVERITIES
 from genai_rules import __main__ as generator
@@ -61,3 +63,17 @@ def test_the_most_specific_threshold_wins() -> None:
         [binaries.require("promtool"), "test", "rules", tests], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_budgets_of_tenants_can_be_uncommented(tmp_path: Path) -> None:
+    """The examples count as they stand, once the two characters before each are gone."""
+    edited, taken = re.subn(r"^( +)# (- \{ record: )", r"\1\2", THRESHOLDS.read_text(), flags=re.MULTILINE)
+    file = tmp_path / "prometheus" / "rules" / "thresholds.yml"
+    file.parent.mkdir(parents=True)
+    file.write_text(edited)
+    rules = [rule for group in yaml.safe_load(edited)["groups"] for rule in group["rules"]]
+    budgets = [rule["labels"] for rule in rules if rule["record"] == "genai:budget:daily_usd"]
+    assert budgets == [{"tenant": "acme"}, {"tenant": "acme", "service": "search"}]
+    assert taken == len(budgets)
+    done = check(file, cwd=tmp_path, path=str(binaries.require("promtool").parent))
+    assert (done.code, done.problems) == (0, [])

@@ -25,10 +25,7 @@ _KINDS: tuple[Kind, ...] = ("fires", "quiet", "low_traffic", "absent", "reset")
 # There is nothing that keeps it quiet: that is what it is for.
 _WATCHDOG = tuple(Case("Watchdog", kind, _UP if kind == "quiet" else {}, at="15s", firing=_ALWAYS) for kind in _KINDS)
 
-_DOWN = _firing(
-    "Prometheus could not scrape a:9840 for 2 minutes. Metrics of its services stand still, and "
-    "alerts on them cannot fire."
-)
+_DOWN = _firing("Prometheus cannot scrape a:9840. Metrics of its services stand still, and alerts on them cannot fire.")
 _TARGETS = (
     Case(
         "GenAITargetDown",
@@ -47,8 +44,7 @@ _TARGETS = (
         firing=(
             Firing(
                 {"job": "blackbox", "instance": "redis:6379"},
-                "The blackbox exporter could not be asked about redis:6379 for 2 minutes, so no probe tells whether it "
-                "is up.",
+                "The blackbox exporter cannot be asked about redis:6379, so no probe tells whether it is up.",
                 _PAGE,
             ),
         ),
@@ -68,8 +64,7 @@ _TARGETS = (
         firing=(
             Firing(
                 {},
-                "No target of the jobs genai-exporter and applications has existed for 5 minutes, so nothing is "
-                "monitored.",
+                "There is no target of the jobs genai-exporter and applications, so nothing is monitored.",
                 _PAGE,
             ),
         ),
@@ -92,8 +87,7 @@ _EXPORTER = (
         before="4m45s",
         at="5m",
         firing=_firing(
-            "Collector gpu of a:9840 has failed for 5 minutes; its metrics are absent. The exporter's page and "
-            "log say why.",
+            "Collector gpu of a:9840 fails; its metrics are absent. The exporter's page and log say why.",
             collector="gpu",
         ),
     ),

@@ -17,7 +17,7 @@ def _calls(succeeding: str, failing: str, **labels: str) -> dict[str, str]:
 _DOWN = (
     Firing(
         {"service": "chat", "provider": "p"},
-        "100% of the calls of service chat to p have failed for 2 minutes (threshold: 100%).",
+        "100% of the calls of service chat to p fail (threshold: 100%).",
         _PAGE,
     ),
 )

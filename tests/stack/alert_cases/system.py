@@ -74,7 +74,7 @@ _DEPENDENCIES = (
         firing=(
             Firing(
                 {"service": "chat", "dependency": "redis"},
-                "redis, which service chat needs, has been down for 2 minutes.",
+                "redis, which service chat needs, is down.",
                 _PAGE,
             ),
         ),
@@ -88,7 +88,7 @@ _DEPENDENCIES = (
         firing=(
             Firing(
                 {"job": "blackbox", "instance": "qdrant:6333", "dependency": "qdrant:6333"},
-                "qdrant:6333 has been down for 2 minutes.",
+                "qdrant:6333 is down.",
                 _PAGE,
             ),
         ),
@@ -135,7 +135,7 @@ _HOST = (
         _cpu("0+29.4x200"),
         before="19m",
         at="21m",
-        firing=_firing("98% of the CPU time that a:9840 may use has been in use for 15 minutes (threshold: 95%)."),
+        firing=_firing("98% of the CPU time that a:9840 may use is in use (threshold: 95%)."),
     ),
     Case("GenAIHostCpuSaturated", "quiet", _cpu("0+28.2x200"), at="40m"),
     Case("GenAIHostCpuSaturated", "low_traffic", _cpu("0x200"), at="40m"),
@@ -220,8 +220,7 @@ _GPUS = (
         before="9m45s",
         at="10m",
         firing=_firing(
-            "GPU 0 (H100) of a:9840 has held its clocks down for 10 minutes because of heat, or because its server is "
-            "short of power.",
+            "GPU 0 (H100) of a:9840 holds its clocks down because of heat, or because its server is short of power.",
             **_GPU,
         ),
     ),
@@ -231,8 +230,7 @@ _GPUS = (
         _throttled("1x80", "hardware_slowdown"),
         at="10m",
         firing=_firing(
-            "GPU 0 (H100) of a:9840 has held its clocks down for 10 minutes because of heat, or because its server is "
-            "short of power.",
+            "GPU 0 (H100) of a:9840 holds its clocks down because of heat, or because its server is short of power.",
             **_GPU,
         ),
         note="for an old board, which does not say more",

@@ -11,8 +11,7 @@ def _no_traffic(service: str, usual: str) -> tuple[Firing, ...]:
     return (
         Firing(
             {"service": service},
-            f"Service {service} has had no requests for 15 minutes; at this time last week it had {usual} an hour "
-            "(threshold: 60).",
+            f"Service {service} has no requests; at this time last week it had {usual} an hour (threshold: 60).",
             f"/d/genai-performance?var-service={service}",
         ),
     )
