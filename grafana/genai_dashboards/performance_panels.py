@@ -118,7 +118,7 @@ def latency() -> timeseries.Panel:
             style.SECONDS,
         )
         .with_target(over_time(queries.mean_latency(), "mean", "A"))
-        .with_target(over_time(queries.latency(0.95), "p95", "B", exemplars=True))
+        .with_target(over_time(queries.latency(0.95, exemplars=True), "p95", "B", exemplars=True))
         .with_target(over_time(queries.latency(0.99), "p99", "C"))
         .with_target(threshold_lines("workflow_latency_p95_seconds", "above", "T"))
         .with_target(threshold_lines("workflow_latency_p99_seconds", "above", "U", 'severity="critical"'))

@@ -12,7 +12,6 @@ from genai_dashboards.queries import (
     PER_OUTPUT_TOKEN,
     RATE,
     latest,
-    mean,
     otherwise,
     quantile,
     quotient,
@@ -33,6 +32,10 @@ QUALITY = catalog.QUALITY.metrics[0]
 TENANT_REQUESTS = catalog.TENANT_REQUESTS.metrics[0]
 TENANT_TOKENS, TENANT_COST, _, TENANT_ERRORS = catalog.TENANT.metrics
 
+# Most panels ask neither for the outcome nor whether a cache answered.
+_WORKFLOWS, _WORKFLOW_SECONDS, _WORKFLOW_BUCKETS = (
+    recorded("instance_service_mode", WORKFLOW, suffix) for suffix in ("_count", "_sum", "_bucket")
+)
 _LOOKUPS = catalog.CACHE_LOOKUPS.metrics[0]
 _DEGRADATION = catalog.DEGRADATION.metrics[0]
 _IN_FLIGHT = catalog.WORKFLOW_IN_FLIGHT.metrics[0]
@@ -43,13 +46,13 @@ _FAILED = ('outcome="error"',)
 
 def requests(count: Count, *by: str) -> str:
     """Requests, per second or in the time range, by labels."""
-    parts = otherwise(count(WORKFLOW, "service", *by, suffix="_count"), count(_CALLS, "service", *by), "service")
+    parts = otherwise(count(_WORKFLOWS, "service", *by), count(_CALLS, "service", *by), "service")
     return f"sum by ({', '.join(by)}) ({parts})" if by else f"sum({parts})"
 
 
 def failed_requests(count: Count, *by: str) -> str:
     """Failed requests, likewise; 0 where none failed."""
-    workflows = count(WORKFLOW, "service", *by, suffix="_count")
+    workflows = count(_WORKFLOWS, "service", *by)
     calls = count(_CALLS, "service", *by)
     failed = otherwise(
         f"{count(WORKFLOW, 'service', *by, where=_FAILED, suffix='_count')} or 0 * {workflows}",
@@ -77,14 +80,15 @@ def mean_latency(window: str = RATE) -> str:
     """Mean duration of requests."""
     durations, calls = (recorded("instance_service_mode_outcome", CALL_DURATION, part) for part in ("_sum", "_count"))
     return otherwise(
-        mean(WORKFLOW, window=window), quotient(rate(durations, window=window), rate(calls, window=window))
+        quotient(rate(_WORKFLOW_SECONDS, window=window), rate(_WORKFLOWS, window=window)),
+        quotient(rate(durations, window=window), rate(calls, window=window)),
     )
 
 
-def latency(level: float, window: str = RATE) -> str:
-    """Quantile of the duration of requests."""
+def latency(level: float, window: str = RATE, *, exemplars: bool = False) -> str:
+    """Quantile of the duration of requests; ``exemplars`` reads the series that have some, three times as many."""
     return otherwise(
-        quantile(level, WORKFLOW, window=window),
+        quantile(level, WORKFLOW if exemplars else _WORKFLOW_BUCKETS, window=window),
         quantile(level, recorded("instance_service_mode_outcome", CALL_DURATION, "_bucket"), window=window),
     )
 
@@ -106,7 +110,7 @@ def latency_by_model(level: float) -> str:
 
 def first_token(level: float, window: str = RATE) -> str:
     """Quantile of the time to the first token of streamed answers."""
-    return quantile(level, recorded("instance_service_mode_model", FIRST_TOKEN, "_bucket"), window=window)
+    return quantile(level, recorded("instance_service_mode", FIRST_TOKEN, "_bucket"), window=window)
 
 
 def per_output_token(level: float) -> str:
@@ -127,12 +131,12 @@ def hit_ratio() -> str:
 
 def degraded_ratio() -> str:
     """Share of the time range's workflows with an answer that was degraded; a workflow may be degraded twice."""
-    return ratio(total(_DEGRADATION), total(WORKFLOW, suffix="_count"))
+    return ratio(total(_DEGRADATION), total(_WORKFLOWS))
 
 
 def degraded_ratio_by_reason() -> str:
     """Degradations as a share of workflows, by reason."""
-    return f"{rate(_DEGRADATION, 'reason')} / on () group_left () ({rate(WORKFLOW, suffix='_count')} > 0)"
+    return f"{rate(_DEGRADATION, 'reason')} / on () group_left () ({rate(_WORKFLOWS)} > 0)"
 
 
 def quality() -> str:
