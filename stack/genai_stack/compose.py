@@ -9,7 +9,8 @@ PASSWORD = f"docker compose exec grafana cat /run/secrets/{volumes.PASSWORD_FILE
 """Command that shows Grafana's password."""
 
 _RUN = REPOSITORY / ".run"
-_COMMAND = ("docker", "compose", "--project-directory", str(REPOSITORY), "--profile", "demo", "--profile", "inbox")
+_COMMAND = ("docker", "compose", "--project-directory", str(REPOSITORY))
+_PROFILES = ("demo", "inbox", "blackbox")
 
 
 def engine_answers() -> bool:
@@ -26,11 +27,7 @@ def up(with_demo: bool, report: binaries.Report) -> int:
     to_inbox = notifications.prepare(volumes.INBOX).to_inbox
     if runfile.running(_RUN) is None:
         demo.forget(_RUN)
-    command = [*_COMMAND[: _COMMAND.index("--profile")]]
-    if with_demo:
-        command += ["--profile", "demo"]
-    if to_inbox:
-        command += ["--profile", "inbox"]
+    command = _command(*["demo"] * with_demo, *["inbox"] * bool(to_inbox))
     code = subprocess.run([*command, "up", "--detach", "--build", "--wait"], check=False).returncode
     if code == 0:
         # Quietly: it would say that Alertmanager was killed.
@@ -44,14 +41,20 @@ def up(with_demo: bool, report: binaries.Report) -> int:
 
 
 def down() -> int:
-    """Stop and remove the containers, keeping their data; returns Compose's exit code."""
-    return subprocess.run([*_COMMAND, "down"], check=False).returncode
+    """Stop and remove the containers of all profiles, keeping their data; returns Compose's exit code."""
+    return subprocess.run([*_command(*_PROFILES), "down"], check=False).returncode
 
 
 def is_up() -> bool:
     """Whether containers of this project exist."""
-    answer = subprocess.run([*_COMMAND, "ps", "--all", "--quiet"], capture_output=True, text=True, check=False)
+    command = [*_command(*_PROFILES), "ps", "--all", "--quiet"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
     return answer.returncode == 0 and bool(answer.stdout.strip())
+
+
+def _command(*profiles: str) -> list[str]:
+    """Compose for this repository, with the services that have no profile and those of the profiles."""
+    return [*_COMMAND, *(f"--profile={profile}" for profile in profiles)]
 
 
 def _notes(with_demo: bool, to_inbox: Sequence[str]) -> list[str]:
