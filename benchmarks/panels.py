@@ -25,6 +25,7 @@ ONE = {"service": "service-03", "mode": "1", "tenant": "tenant-030", "cache": "a
 
 _MOST_ROUNDS = 3
 _TOO_LONG_SECONDS = 5.0  # not asked again
+_GIVEN_UP = "30s"  # nobody waits that long for a panel
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,9 @@ def _ask(server: Server, query: Query) -> tuple[int, int]:
     start = str(END - RANGE_SECONDS)
     if query.kind == "range":
         times = {"start": start, "end": str(END), "step": str(STEP_SECONDS)}
-        answer = server.ask("query_range", query=query.expression, stats="all", **times)
+        answer = server.ask("query_range", query=query.expression, stats="all", timeout=_GIVEN_UP, **times)
     elif query.kind == "instant":
-        answer = server.ask("query", query=query.expression, stats="all", time=str(END))
+        answer = server.ask("query", query=query.expression, stats="all", timeout=_GIVEN_UP, time=str(END))
     else:
         server.ask(f"label/{query.kind}/values", **{"match[]": query.expression, "start": start, "end": str(END)})
         return 0, 0

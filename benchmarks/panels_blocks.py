@@ -162,8 +162,9 @@ class Chunks:
 def write(
     folder: Path, number: int, series: Iterable[tuple[Labels, Run]], times: tuple[int, int], copies: int
 ) -> Written:
-    """Write a block into ``folder``; its ``series`` are sorted by labels, its samples in ``times``, from and before, in ms.
+    """Write a block into ``folder``.
 
+    ``series`` are sorted by labels; their samples lie from the first of ``times`` to before the second, in ms.
     ``number`` tells blocks apart. Of each run at most ``copies`` are written, which its series share in turn: as many
     as a processor's cache cannot hold, and no more than a disk can.
     """

@@ -129,8 +129,8 @@ def organisation(services: int = SERVICES) -> Iterator[Series]:
             yield from series(metric, _choices("exporter", labels, service), of_service if named else target)
         for name in ("up", "scrape_duration_seconds", "scrape_samples_scraped"):
             yield Series(_sorted({"__name__": name, **target}))
-    for labels in _numbered("instance", 5):
-        yield Series(_sorted({"__name__": "probe_success", "job": "blackbox", **labels}))
+    for address in range(5):
+        yield Series(_sorted({"__name__": "probe_success", "job": "blackbox", "instance": f"address-{address}"}))
 
 
 def series(metric: MetricSpec, choices: Sequence[Choices], more: Mapping[str, str]) -> Iterator[Series]:
