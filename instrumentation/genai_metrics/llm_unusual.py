@@ -6,6 +6,9 @@ internal faults by ``tracking``.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
+from math import inf, nextafter
+from operator import sub
 from typing import TypeVar
 
 from genai_metrics import runtime, traces
@@ -37,7 +40,7 @@ from genai_metrics.llm_calls import (
 from genai_metrics.numbers import LARGEST_COUNT, LARGEST_SECONDS, checked_flag, checked_number
 from genai_metrics.recorder import Recorder
 
-_FREE: Rates = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+_FREE: Rates = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 _Series = TypeVar("_Series", CallSeries, TenantSeries)
 
@@ -90,9 +93,9 @@ def record_unusual(given: LlmCall) -> None:
     outcome = "cached" if from_cache else "error" if failed else "success"
 
     series = _call_series(recorder, given, outcome)
-    input_tokens = fresh + read + write
+    input_tokens, output_tokens = _whole(fresh, read, write), _whole(answer, reasoning)
     cost = count("cost_usd")
-    rates = _FREE if cost is not None else _given_rates(recorder, count, input_tokens, answer + reasoning)
+    rates = _FREE if cost is not None else _given_rates(recorder, count, input_tokens, output_tokens)
     if rates is None:
         rates = series.rates_for(input_tokens)
     if rates is not None and series.cost is None:
@@ -101,7 +104,7 @@ def record_unusual(given: LlmCall) -> None:
         series.stream = recorder.block(LLM_STREAM, series.call.key, series.call)
     payer = None if given.tenant is None else _tenant_series(recorder, given.tenant, series.call.key[0], given.mode)
 
-    add_call(series, payer, fresh, read, write, answer, reasoning, duration, first, rates)
+    add_call(series, payer, input_tokens, read, write, output_tokens, reasoning, duration, first, rates)
     traces.notice()
     if duration is not None and traces.tracing.on:
         traces.offer(LLM_CALL_EXEMPLARS, series.call, duration)
@@ -136,6 +139,14 @@ def _token_parts(recorder: Recorder, count: Numbers) -> tuple[float, float, floa
     return max(given_input - read - write, 0.0), read, write, max(output - reasoning, 0.0), reasoning
 
 
+def _whole(rest: float, *parts: float) -> float:
+    """Return the sum, from which subtracting the parts leaves nothing negative: fractions of tokens are rounded."""
+    whole = sum(parts, rest)
+    while reduce(sub, parts, whole) < 0.0:
+        whole = nextafter(whole, inf)
+    return whole
+
+
 def _given_rates(recorder: Recorder, count: Numbers, input_tokens: float, output_tokens: float) -> Rates | None:
     """Return the rates that the call itself names, ``None`` when it names none or not all that it needs."""
     r_in, r_out = count("cost_per_1k_input"), count("cost_per_1k_output")
@@ -149,7 +160,7 @@ def _given_rates(recorder: Recorder, count: Numbers, input_tokens: float, output
         )
         return None
     r_in, r_out = (r_in or 0.0) / 1000.0, (r_out or 0.0) / 1000.0
-    return (r_in, r_in, r_in, r_out, r_out, 0.0)
+    return (r_in, r_in, r_in, r_out, r_out, 0.0, 0.0)
 
 
 def _call_series(recorder: Recorder, given: LlmCall, outcome: str) -> CallSeries:

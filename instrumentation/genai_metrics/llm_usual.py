@@ -86,28 +86,33 @@ def record_answer(route: Route, answer: object, seconds: float) -> bool:
         given, output, read, write, reasoning, apart = counts_of(answer)  # type: ignore[misc]  # None raises, too
         if apart:
             given += read + write
-        fresh = given - read - write
-        text = output - reasoning
         series = route.series
         # Exactly ints: anything else, their subclasses too, may bring an addition of its own.
         if not (
             series is not None
             and _INT is given.__class__ is output.__class__ is read.__class__ is write.__class__ is reasoning.__class__
-            and fresh >= 0 <= text
-            and read >= 0 <= write
+            and given >= read + write
+            and output >= reasoning
+            and read >= 0
+            and write >= 0
             and reasoning >= 0
-            and given + output < LARGEST_COUNT
+            and output < LARGEST_COUNT
             and seconds < LARGEST_SECONDS
         ):
             return False
-        rates = series.rates if given <= series.flat_up_to else series.rates_for(given)
+        if given <= series.flat_up_to:
+            rates = series.rates
+        elif given < LARGEST_COUNT:
+            rates = series.rates_for(given)
+        else:
+            return False
         tenant = _current_context().tenant
         payer = None if tenant is None else tenants[tenant, route.mode]
     except Exception:
         return False  # a tenant not met before, or an answer of another kind
     try:
         route.flying.add(0, -1.0)
-        add_call(series, payer, fresh, read, write, text, reasoning, seconds, None, rates)
+        add_call(series, payer, given, read, write, output, reasoning, seconds, None, rates)
         if tracing.on:
             offer(LLM_CALL_EXEMPLARS, series.call, seconds)
     except Exception as error:

@@ -87,12 +87,16 @@ class Price:
     tiers: "tuple[tuple[int, Price], ...]" = ()
     expires_at: float | None = None
     source: Literal["file", "genai-prices"] = "file"
-    rates: tuple[float, float, float, float, float, float] = field(init=False, repr=False, compare=False)
-    """The six prices in the order of the fields: one object, so that a thousand series of a model share it."""
+    rates: tuple[float, float, float, float, float, float, float] = field(init=False, repr=False, compare=False)
+    """The six prices in the order of the fields and what a token read from the cache saves.
+
+    One object, so that a thousand series of a model share it.
+    """
 
     def __post_init__(self) -> None:
         """Gather the rates."""
-        rates = (self.input, self.cache_read, self.cache_write, self.output, self.reasoning, self.request)
+        saved = max(self.input - self.cache_read, 0.0)
+        rates = (self.input, self.cache_read, self.cache_write, self.output, self.reasoning, self.request, saved)
         object.__setattr__(self, "rates", rates)
 
     def for_input(self, input_tokens: float) -> "Price":

@@ -74,51 +74,62 @@ def track_llm_call(
         payer = None if tenant is None else tenants[tenant, mode]
         rates: Rates | None
         if cost_per_1k_input is not None or cost_per_1k_output is not None:
-            # Dividing refuses a missing one (TypeError), and what comes out wrong is refused below.
+            # Dividing refuses a missing one (TypeError); what is raised here is not for the caller, either.
             r_in, r_out = cost_per_1k_input / 1000.0, cost_per_1k_output / 1000.0  # type: ignore[operator]
-            rates = (r_in, r_in, r_in, r_out, r_out, 0.0)
-            usual = (
+            if not (
                 call.cost is not None
                 and r_in.__class__ is float is r_out.__class__
                 and 0.0 <= r_in < LARGEST_COUNT
                 and 0.0 <= r_out < LARGEST_COUNT
-            )
+                and input_tokens < LARGEST_COUNT
+            ):
+                raise ValueError("unusual rates")
+            rates = (r_in, r_in, r_in, r_out, r_out, 0.0, 0.0)
+        elif input_tokens <= call.flat_up_to:
+            rates = call.rates
+        elif input_tokens < LARGEST_COUNT:
+            rates = call.rates_for(input_tokens)
         else:
-            rates = call.rates if input_tokens <= call.flat_up_to else call.rates_for(input_tokens)
-            usual = True
-        # Input outside the prompt cache, output outside reasoning.
-        fresh = input_tokens - cached_input_tokens - cache_write_tokens
-        answer = output_tokens - reasoning_tokens
-        # Exactly ints and floats: anything else, their subclasses too, may bring an addition of its own.
+            raise ValueError("a mistake")
+        # Exactly ints and floats: anything else, their subclasses too, may bring an addition of its own. No comparisons
+        # in a chain: they cost more than two.
         if (
-            usual
-            and _INT is input_tokens.__class__ is output_tokens.__class__ is cached_input_tokens.__class__
+            _INT is input_tokens.__class__ is output_tokens.__class__ is cached_input_tokens.__class__
             and _INT is cache_write_tokens.__class__ is reasoning_tokens.__class__
-            and fresh >= 0 <= answer
-            and cached_input_tokens >= 0 <= cache_write_tokens
+            and cached_input_tokens + cache_write_tokens <= input_tokens
+            and reasoning_tokens <= output_tokens
+            and cached_input_tokens >= 0
+            and cache_write_tokens >= 0
             and reasoning_tokens >= 0
-            and input_tokens + output_tokens < LARGEST_COUNT
-            and (duration is None or (duration.__class__ is _FLOAT and 0.0 <= duration < LARGEST_SECONDS))
-            and (
-                time_to_first_token is None
-                or (
-                    call.stream is not None
-                    and time_to_first_token.__class__ is _FLOAT
-                    and 0.0 <= time_to_first_token <= (LARGEST_SECONDS if duration is None else duration)
-                )
-            )
+            and output_tokens < LARGEST_COUNT
             and error_type is None
             and cost_usd is None
             and retries == 0
             and not estimated
+            and (
+                time_to_first_token is None
+                if duration is None
+                else duration.__class__ is _FLOAT
+                and duration >= 0.0
+                and duration < LARGEST_SECONDS
+                and (
+                    time_to_first_token is None
+                    or (
+                        call.stream is not None
+                        and time_to_first_token.__class__ is _FLOAT
+                        and time_to_first_token >= 0.0
+                        and time_to_first_token <= duration
+                    )
+                )
+            )
         ):
             add_call(
                 call,
                 payer,
-                fresh,
+                input_tokens,
                 cached_input_tokens,
                 cache_write_tokens,
-                answer,
+                output_tokens,
                 reasoning_tokens,
                 duration,
                 time_to_first_token,

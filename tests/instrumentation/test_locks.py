@@ -30,6 +30,7 @@ HARMLESS = (
     "STORE_ATTR",
     "BINARY_OP",
     "BINARY_SUBSCR",
+    "COMPARE_OP",
     "STORE_SUBSCR",
     "POP_JUMP_FORWARD",
     "POP_JUMP_IF",
@@ -51,6 +52,7 @@ WRITERS = {
     "genai_metrics.observations.observe_step",
     "genai_metrics.observations.set_step",
     "genai_metrics.observations.put_step",
+    "genai_metrics.resources._set_in_use",
     "genai_metrics.traces.write_step",
 }
 """Every function that writes into the values of a block."""
