@@ -16,7 +16,7 @@ from pathlib import Path
 from genai_exporter.archive import ARCHIVE_NAME, Archive
 from genai_exporter.blockreader import KINDS_BY_LAYOUT, BlockFileReader
 from genai_exporter.config import Config
-from genai_exporter.directory import DirectoryError, Limits, MetricsDirectory
+from genai_exporter.directory import DirectoryError, Limits, MetricsDirectory, why
 from genai_exporter.files import BlockFiles
 from genai_exporter.showing import Showing
 from genai_exporter.shown import FOUND, SHOWN, ShownRecord
@@ -106,7 +106,7 @@ class Applications:
         except OSError as error:
             self.close()
             raise DirectoryError(
-                f"metrics directory {self._path} cannot be used: {error}; "
+                f"metrics directory {self._path} cannot be used: {why(error, self._path)}; "
                 "it must be a directory that this user may read and write"
             ) from None
         try:
@@ -121,7 +121,7 @@ class Applications:
             self._take_up(recorded)
         except OSError as error:
             self.close()
-            raise DirectoryError(f"metrics directory {self._path} cannot be read: {error}") from None
+            raise DirectoryError(f"metrics directory {self._path} cannot be read: {why(error, self._path)}") from None
 
     def close(self) -> None:
         """Let go of the directory."""

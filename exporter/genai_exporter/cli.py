@@ -15,7 +15,7 @@ from genai_exporter import logfmt
 from genai_exporter.aggregate import Applications
 from genai_exporter.collectors.available import make_frame
 from genai_exporter.collectors.exporter import exporter_version
-from genai_exporter.directory import DirectoryError
+from genai_exporter.directory import DirectoryError, refusal
 from genai_exporter.reload import Reloader, hold_hangups, reload_on_hangup
 from genai_metrics.yamlfile import YamlError, nearest
 
@@ -25,7 +25,7 @@ try:
     from genai_exporter import server
     from genai_exporter.cli_check import check
     from genai_exporter.cli_gpu_capture import gpu_capture
-    from genai_exporter.cli_options import SHARED_OPTION, metrics_dir_option, reading, reading_each
+    from genai_exporter.cli_options import SHARED_OPTION, Group, metrics_dir_option, reading, reading_each
     from genai_exporter.cli_report import report
     from genai_exporter.cli_tenant_hash import tenant_hash
     from genai_exporter.demo import demo
@@ -39,7 +39,7 @@ except ModuleNotFoundError as missing:
 log = logging.getLogger(__name__)
 
 
-class _Group(click.Group):
+class _Group(Group):
     """Names the nearest command when one is unknown."""
 
     def resolve_command(
@@ -180,7 +180,10 @@ def serve(config_file: Path | None, enable_lifecycle: bool, **options: Any) -> N
             _serve(config, config.metrics_dir.absolute(), security, load, enable_lifecycle)
     except YamlError as error:
         _usage_error(str(error))
-    except (server.ListenError, DirectoryError) as error:
+    except server.ListenError as error:
+        refused = refusal(config.metrics_dir.absolute(), config.metrics_dir_shared)
+        raise click.ClickException(f"{error}\nAlso: {refused}" if refused else str(error)) from error
+    except DirectoryError as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -1,4 +1,4 @@
-"""Options that several commands have, and how the text of an option is read. Imports click."""
+"""What several commands share: options, how their text is read, help of groups. Imports click."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,17 @@ import click
 from genai_metrics.ownership import SHARED_CHOICES
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class Group(click.Group):
+    """A group of commands whose help shows the whole first sentence of each, on several lines where it is long."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands that are not hidden."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, one.get_short_help_str(limit=1000)) for name, one in commands if one and not one.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 def reading(

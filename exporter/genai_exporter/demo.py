@@ -21,8 +21,9 @@ from urllib.parse import quote, urlsplit
 
 import click
 
-from genai_exporter.cli_options import reading
+from genai_exporter.cli_options import Group, reading
 from genai_exporter.durations import positive_seconds
+from genai_metrics.yamlfile import nearest
 
 RUN_FILE = Path(".run") / "demo.json"
 """Written by ``make up``: ``{"url": address of the service, "metrics_dir": directory of the exporter}``."""
@@ -33,6 +34,8 @@ DEFAULT_URL = "http://127.0.0.1:8200"
 EXPORTER_FAULT = "exporter_down"
 _LOCK_FILE = "exporter.lock"
 _LONGEST_SECONDS = 86_400.0
+_TO_SPARE_SECONDS = 180.0
+"""How much longer than until its alert shows a fault lasts unless told otherwise, so that there is time to look."""
 # A proxy from the environment must not stand in between: the demo is on this machine.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -52,6 +55,13 @@ class Demo:
         """Return all faults, as the service tells them; raises ``DemoError``."""
         listed: list[dict[str, Any]] = self._ask("GET", "/faults")
         return listed
+
+    def fault(self, name: str) -> dict[str, Any]:
+        """Return one fault as it stands; raises ``DemoError`` that names the nearest where there is none."""
+        listed = {fault["name"]: fault for fault in self.faults()}
+        if name not in listed:
+            raise DemoError(f"there is no fault {name!r}; {nearest(name, listed)}")
+        return listed[name]
 
     def start(self, name: str, seconds: float) -> dict[str, Any]:
         """Switch a fault on for some time; returns how it stands. Raises ``DemoError``."""
@@ -74,7 +84,7 @@ class Demo:
                 except BlockingIOError:
                     return int(lock.read())
         except (OSError, ValueError) as error:
-            raise DemoError(f"{path} does not tell the exporter's process: {error}") from None
+            raise DemoError(f"{path} does not tell the exporter's process: {_cause(error)}") from None
         raise DemoError(f"no exporter runs over {self.metrics_dir}; start the demo with `make up`")
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:
@@ -87,7 +97,7 @@ class Demo:
             raise DemoError(_reason(error)) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise DemoError(
-                f"no demo answers at {self.url} ({getattr(error, 'reason', error)}); start one with `make up`, or say "
+                f"no demo answers at {self.url} ({_cause(error)}); start one with `make up`, or say "
                 "where its service is with --url"
             ) from None
 
@@ -134,7 +144,7 @@ def table(faults: Sequence[dict[str, Any]], now: float) -> str:
     return "\n".join(lines)
 
 
-@click.group()
+@click.group(cls=Group)
 @click.option("--url", metavar="URL", help=f"Address of the demo's service (default: of `make up`, or {DEFAULT_URL}).")
 @click.pass_context
 def demo(context: click.Context, url: str | None) -> None:
@@ -158,40 +168,50 @@ def list_faults(running: Demo) -> None:
     "seconds",
     metavar="TIME",
     callback=reading(lasting),
-    default="5m",
-    show_default=True,
-    help="How long: 90s, 5m, 1h30m.",
+    help="How long: 90s, 5m, 1h30m (default: until its alert shows, and 3m more).",
 )
 @click.option("--stop", is_flag=True, help="End the fault now.")
 @click.pass_obj
-def provoke(running: Demo, name: str, seconds: float, stop: bool) -> None:
+def provoke(running: Demo, name: str, seconds: float | None, stop: bool) -> None:
     """Provoke the fault NAME for some time; `demo faults` lists them."""
     with _told():
-        if name == EXPORTER_FAULT:
-            _halt_exporter(running.exporter(), seconds, stop)
+        pid = running.exporter() if name == EXPORTER_FAULT else None
+        if stop and pid is not None:
+            _let_go_on(pid)
         elif stop:
-            running.stop(name)
+            running.stop(running.fault(name)["name"])
             click.echo(f"{name} is off.")
+        elif pid is not None:
+            _halt_exporter(pid, seconds or _usual(running.fault(name)))
         else:
+            fault = running.fault(name)
+            seconds = seconds or _usual(fault)
             started = running.start(name, seconds)
-            click.echo(f"{name}: {started['description']}")
+            lasting_so = f" for {_span(seconds)}" if started["alert"] else ""
+            click.echo(f"{name}{lasting_so}: {started['description']}")
             click.echo(_prospect(started, seconds))
 
 
-def _halt_exporter(pid: int, seconds: float, stop: bool) -> None:
+def _usual(fault: dict[str, Any]) -> float:
+    """Return for how many seconds a fault lasts unless told otherwise, in whole minutes."""
+    return 60.0 * math.ceil((float(fault["how_long_until_it_shows"]) + _TO_SPARE_SECONDS) / 60)
+
+
+def _halt_exporter(pid: int, seconds: float) -> None:
     """Halt the exporter's process for some time, and let it go on whatever ends the wait."""
-    if not stop:
-        click.echo(f"{EXPORTER_FAULT}: the exporter (process {pid}) is halted for {_span(seconds)}. Ctrl-C ends it.")
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            os.kill(pid, signal.SIGSTOP)
-            time.sleep(seconds)
-        except KeyboardInterrupt:
-            pass
-        finally:
-            os.kill(pid, signal.SIGCONT)
-    else:
-        os.kill(pid, signal.SIGCONT)
+    click.echo(f"{EXPORTER_FAULT}: the exporter (process {pid}) is halted for {_span(seconds)}. Ctrl-C ends it.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(seconds)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        _let_go_on(pid)
+
+
+def _let_go_on(pid: int) -> None:
+    os.kill(pid, signal.SIGCONT)
     click.echo("The exporter goes on. Nothing is lost: applications have recorded meanwhile.")
 
 
@@ -202,13 +222,20 @@ def _prospect(started: dict[str, Any], seconds: float) -> str:
     shows = float(started["how_long_until_it_shows"])
     names = started["alert"].replace("/", " and ")
     told = f"{names} should fire after about {_span(shows)} at the demo's own load"
-    needed = float(started["needs_seconds"])
-    return f"{told}, if the fault lasts: give --for {_span(needed)} or more." if needed > seconds else f"{told}."
+    if seconds >= shows:
+        return f"{told}."
+    return f"{told}, but the fault ends before: give --for {_span(_usual(started))} to see it fire."
 
 
 def _span(seconds: float) -> str:
     """Return a time as it is given to ``--for``, in whole minutes above two."""
     return f"{math.ceil(seconds / 60)}m" if seconds > 120 else f"{max(1, round(seconds))}s"
+
+
+def _cause(error: Exception) -> str:
+    """Return why nothing could be asked, in words and without error numbers."""
+    reason = getattr(error, "reason", error)
+    return str(getattr(reason, "strerror", None) or reason)
 
 
 def _reason(error: urllib.error.HTTPError) -> str:

@@ -11,13 +11,34 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genai_metrics.blockfile import MAX_FILE_BYTES, SUFFIX
-from genai_metrics.ownership import GROUP, check_directory, check_link, open_directory
+from genai_metrics.ownership import GROUP, UnsafeDirectoryError, check_directory, check_link, open_directory
 
 MIB = 1024 * 1024
 
 
 class DirectoryError(Exception):
     """The metrics directory cannot be served; the text names it and the remedy."""
+
+
+def refusal(path: Path, shared: str | None) -> str | None:
+    """Return why a metrics directory that exists could not be opened, or None; touches nothing."""
+    try:
+        os.close(open_directory(path, shared=shared, make=False))
+    except FileNotFoundError:
+        pass
+    except UnsafeDirectoryError as error:
+        return f"metrics directory refused: {error}"
+    except OSError as error:
+        return f"metrics directory {path} cannot be used: {why(error, path)}"
+    return None
+
+
+def why(error: OSError, path: Path) -> str:
+    """Return the reason of an error in words, with the file's name where that is not ``path``; no error numbers."""
+    if not error.strerror:
+        return str(error)
+    elsewhere = error.filename is not None and str(error.filename) != str(path)
+    return f"{error.filename}: {error.strerror}" if elsewhere else error.strerror
 
 
 class UntrustedFileError(OSError):

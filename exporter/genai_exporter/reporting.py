@@ -11,7 +11,7 @@ from pathlib import Path
 
 from genai_exporter.archive import ARCHIVE_NAME, Archive
 from genai_exporter.blockreader import BlockFileReader
-from genai_exporter.directory import DirectoryError, Limits, MetricsDirectory
+from genai_exporter.directory import DirectoryError, Limits, MetricsDirectory, why
 from genai_exporter.totals import Totals
 from genai_metrics.blockfile import BlockFileError, decode_key
 from genai_metrics.ownership import UnsafeDirectoryError
@@ -52,7 +52,8 @@ def read_directory(path: Path, shared: str | None = None) -> Reading:
 
 def _unreadable(path: Path, error: OSError) -> DirectoryError:
     return DirectoryError(
-        f"metrics directory {path} cannot be read: {error}; give the directory that the applications write to"
+        f"metrics directory {path} cannot be read: {why(error, path)}; "
+        "give the directory that the applications write to"
     )
 
 
@@ -92,13 +93,17 @@ def report_on(directory: Path, service: str | None = None, shared: str | None = 
             raise DirectoryError(f"metrics directory {directory} has no service {service!r}; {known}")
         services = [service]
     living = sum(reading.living.get(name, 0) for name in services)
-    scope = f"All processes ({living} living) of {_named(services)} in {directory}"
+    scope = (
+        f"All processes ({living} living) of {_named(services)} in {directory}"
+        if services
+        else f"No process has recorded anything in {directory} yet"
+    )
     rows = (row for name in services for row in reading.rows[name])
     return summarize(rows, scope=scope), reading.problems
 
 
 def _named(services: list[str]) -> str:
-    return "no service" if not services else f"service{'s' if len(services) > 1 else ''} {', '.join(services)}"
+    return f"service{'s' if len(services) > 1 else ''} {', '.join(services)}"
 
 
 def _read_once(directory: MetricsDirectory) -> Reading:

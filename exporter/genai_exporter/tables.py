@@ -16,7 +16,8 @@ from genai_metrics.snapshots import Snapshot
 def drawn(snapshot: Snapshot, problems: Sequence[str]) -> RenderableType:
     """Return a report as it is shown; label values are text and never markup."""
     parts: list[RenderableType] = [Text(summary(snapshot))]
-    for title, columns, rows in tables(snapshot):
+    shown = tables(snapshot)
+    for title, columns, rows in shown:
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column(Text(columns[0]), overflow="fold")
         for column in columns[1:]:
@@ -25,7 +26,8 @@ def drawn(snapshot: Snapshot, problems: Sequence[str]) -> RenderableType:
             table.add_row(*map(Text, row))
         parts.append(table)
     parts += [Text(problem, style="red") for problem in problems]
-    parts.append(Text(ESTIMATED, style="dim"))
+    if shown:
+        parts.append(Text(ESTIMATED, style="dim"))
     return Group(*parts)
 
 

@@ -122,10 +122,11 @@ def tables(snapshot: Snapshot) -> list[Table]:
 def as_text(snapshot: Snapshot) -> str:
     """Return a report for people, in plain text, with a line feed at its end."""
     parts = [summary(snapshot)]
-    for title, columns, rows in tables(snapshot):
+    shown = tables(snapshot)
+    for title, columns, rows in shown:
         widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
         parts.append("\n".join([title, *(_line(cells, widths) for cells in (columns, *rows))]))
-    return "\n\n".join([*parts, ESTIMATED]) + "\n"
+    return "\n\n".join([*parts, *([ESTIMATED] if shown else [])]) + "\n"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -155,7 +156,12 @@ def _plain(value: float | None) -> str:
 
 
 def _usd(value: float) -> str:
-    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4g}"
+    """Write dollars: with cents from one on, below to a hundredth of a cent, and single calls to a millionth."""
+    if value >= 1 or value == 0:
+        return f"${value:,.2f}"
+    if value < 1e-6:
+        return "< $0.000001"
+    return f"${value:.4f}" if value >= 0.01 else f"${value:.6f}"
 
 
 def _cost(value: float, unpriced: int) -> str:

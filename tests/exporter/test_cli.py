@@ -85,6 +85,14 @@ class TestUsageErrors:
         assert (done.returncode, done.stderr) == (0, "")
         assert re.fullmatch(r"genai-exporter, version \S+\n", done.stdout)
 
+    @pytest.mark.parametrize("arguments", [("--help",), ("demo", "-h")])
+    def test_help_shows_whole_sentences(self, arguments: tuple[str, ...]) -> None:
+        """No summary of a command is cut off, also on a narrow terminal."""
+        done = run(*arguments, COLUMNS="60")
+        summaries = done.stdout.partition("Commands:")[2]
+        assert summaries.count(".\n") == len(re.findall(r"^  \w", summaries, re.M)) >= 2
+        assert "..." not in summaries
+
     @pytest.mark.parametrize("missing", ["click", "starlette", "uvicorn"])
     def test_a_missing_dependency_is_named(self, missing: str) -> None:
         """Installed without its extra, the command says what to install."""
@@ -108,6 +116,17 @@ class TestCannotServe:
         assert "Traceback" not in done.stderr
         assert not (tmp_path / "m").exists()
 
+    def test_a_port_in_use_does_not_hide_a_wrong_directory(self, tmp_path: Path) -> None:
+        """Both are told at once, or the second would come as a surprise."""
+        tmp_path.chmod(0o777)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            done = run("serve", "--metrics-dir", str(tmp_path), "--web.listen-address", address)
+        assert done.returncode == 1
+        first, second = done.stderr.splitlines()
+        assert first.startswith(f"Error: cannot listen on {address}: address already in use")
+        assert second.startswith(f"Also: metrics directory refused: every user of this machine may write to {tmp_path}")
+
     @pytest.mark.parametrize(
         ("address", "expected"),
         [
@@ -127,7 +146,7 @@ class TestCannotServe:
         path.write_text("")
         done = run("serve", "--metrics-dir", str(path), "--web.listen-address", "127.0.0.1:0")
         assert done.returncode == 1
-        assert str(path) in done.stderr
+        assert f"metrics directory {path} cannot be used: Not a directory; it must be" in done.stderr
         assert "Traceback" not in done.stderr
 
 

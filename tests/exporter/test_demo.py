@@ -133,21 +133,31 @@ class TestFault:
     """``demo fault NAME``."""
 
     def test_starts_a_fault_and_says_what_will_come_of_it(self, service: Service) -> None:
-        """For five minutes unless told otherwise."""
+        """Unless told otherwise until its alert shows and three minutes more, in whole minutes."""
         done = run("--url", service.url, "fault", "latency")
         assert done.returncode == 0, done.stderr
-        assert service.told == [("POST", "/faults", {"name": "latency", "for_seconds": 300.0})]
+        assert service.told == [("POST", "/faults", {"name": "latency", "for_seconds": 600.0})]
         assert done.stdout == (
-            "latency: Models take long.\n"
+            "latency for 10m: Models take long.\n"
             "GenAIHighLatency and GenAIVeryHighLatency should fire after about 7m at the demo's own load.\n"
         )
 
     def test_says_when_the_time_is_too_short(self, service: Service) -> None:
-        """Windows take their time to fill."""
-        done = run("--url", service.url, "fault", "latency", "--for", "90s")
-        assert done.stdout.endswith("load, if the fault lasts: give --for 120s or more.\n")
+        """Windows take their time to fill; what has no alert has no such time either."""
+        done = run("--url", service.url, "fault", "latency", "--for", "399s")
+        assert done.stdout.endswith("load, but the fault ends before: give --for 10m to see it fire.\n")
+        done = run("--url", service.url, "fault", "latency", "--for", "400s")
+        assert done.stdout.endswith(" should fire after about 7m at the demo's own load.\n")
         done = run("--url", service.url, "fault", "worker_killed")
-        assert done.stdout.endswith("No alert is meant to come of it.\n")
+        assert done.stdout == "worker_killed: One worker is killed.\nNo alert is meant to come of it.\n"
+
+    @pytest.mark.parametrize("arguments", [("fault", "latncy"), ("fault", "latncy", "--stop")])
+    def test_names_the_nearest_fault(self, service: Service, arguments: tuple[str, ...]) -> None:
+        """Instead of a list of all; the service is told nothing."""
+        done = run("--url", service.url, *arguments)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == "Error: there is no fault 'latncy'; did you mean 'latency'?\n"
+        assert service.told == []
 
     def test_stops_a_fault(self, service: Service) -> None:
         """At once."""
@@ -212,7 +222,7 @@ class TestFinding:
         """At the usual address or the one that is given, and how to start a demo."""
         done = run("--url", "http://127.0.0.1:9", "faults", cwd=tmp_path)
         assert done.returncode == 1
-        assert "no demo answers at http://127.0.0.1:9 (" in done.stderr
+        assert "no demo answers at http://127.0.0.1:9 (Connection refused); start one" in done.stderr
         assert "`make up`" in done.stderr
 
     @pytest.mark.parametrize("url", ["127.0.0.1:8200", "", "ftp://127.0.0.1"])

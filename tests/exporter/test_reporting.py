@@ -160,6 +160,12 @@ class TestCommand:
         assert done.stdout.endswith("~: estimated from the buckets of histograms.\n")
         assert done.stderr == ""
 
+    def test_nothing_recorded(self, tmp_path: Path) -> None:
+        """Said plainly, without tables and without a footnote to them."""
+        done = subprocess.run(command("--metrics-dir", str(tmp_path)), capture_output=True, text=True, check=True)
+        assert done.stdout.startswith(f"No process has recorded anything in {tmp_path} yet, ")
+        assert len(done.stdout.splitlines()) == 2
+
     def test_json(self, tmp_path: Path, writer: Callable[..., Recorder]) -> None:
         """One document, from the environment's directory."""
         record(writer(tmp_path), 12)
@@ -228,7 +234,11 @@ class TestCommand:
         ("arguments", "code", "message"),
         [
             ((), 2, "Missing option '--metrics-dir'"),
-            (("--metrics-dir", "missing"), 1, "cannot be read: .* give the directory that the applications write to"),
+            (
+                ("--metrics-dir", "missing"),
+                1,
+                "missing cannot be read: No such file or directory; give the directory that",
+            ),
             (("--metrics-dir", ".", "--interval", "-1"), 2, "'--interval': '-1' is not a number of seconds"),
         ],
     )

@@ -75,6 +75,24 @@ class TestPrintReport:
         model_lines = text[text.index("Models") :].splitlines()[1:3]
         assert len({len(line) for line in model_lines}) == 1
 
+    @pytest.mark.parametrize(
+        ("cost", "expected"),
+        [
+            (12.3, "$12.30"),
+            (1234.5, "$1,234.50"),
+            (0.28, "$0.2800"),
+            (0.27081, "$0.2708"),
+            (0.000045, "$0.000045"),
+            (0.0000004, "< $0.000001"),
+        ],
+    )
+    def test_money_has_as_many_decimals_as_it_needs(self, metrics: "Metrics", cost: float, expected: str) -> None:
+        """Amounts of one size have equally many, and what costs something never reads as $0."""
+        track_llm_call(model="gpt-4", cost_usd=cost)
+        out = io.StringIO()
+        print_report(out)
+        assert f"; cost {expected}, saved $0.00\n" in out.getvalue()
+
     def test_unknown_cost_is_not_zero(self, metrics: "Metrics") -> None:
         """A model without a price has no cost of $0."""
         track_llm_call(model="nobodys", input_tokens=5)
