@@ -40,7 +40,8 @@ INTRODUCTION = f"""\
 Every metric of applications also carries the label `service`. Histograms have the series `_bucket` (with `le`),
 `_count` and `_sum`. The number after a label says how many distinct values it may take in one service; what comes later
 is counted under `{OVERFLOW}`, so that sums stay exact (`configure(label_caps=...)` changes it). Labels with listed
-values take no others.
+values take no others. Buckets are fixed, because files of many processes are added up bucket by bucket, and because
+rules, alerts and dashboards rely on them; there is no setting for them.
 """
 
 

@@ -1,11 +1,13 @@
-"""Tests that the code in the guides runs as it stands, each piece by itself and without a fault."""
+"""Tests that the code in the guides runs without a fault: each piece by itself, those on LLM calls in a row."""
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from fake_llm_process import fake_llm
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = [
@@ -33,3 +35,21 @@ def test_example(example: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_llm_calls() -> None:
+    """The pieces go on from the first, with the real library; a stream prints its text and nothing else."""
+    pieces = re.findall(r"```python\n(.*?)```", (DOCS / "llm-calls.md").read_text(), re.DOTALL)
+    program = "\n".join(piece for piece in pieces if "tiktoken" not in piece)  # which fetches its data
+    with fake_llm() as server:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", program + EPILOGUE + "assert snapshot().llm.calls == 4"],
+            env={**os.environ, "OPENAI_BASE_URL": f"{server.url}/openai/v1", "OPENAI_API_KEY": "any"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout) > 20
+    assert "None" not in done.stdout

@@ -11,8 +11,8 @@ from genai_stack import REPOSITORY, __main__, ports
 
 PAGES = sorted(
     path
-    for folder in ("", "docs", "docs/alerts", "examples/replay", "examples/fake_llm")
-    for path in (REPOSITORY / folder).glob("*.md")
+    for folder in ("", "docs", "docs/alerts", "examples/*")
+    for path in REPOSITORY.glob(f"{folder}/*.md" if folder else "*.md")
 )
 
 
