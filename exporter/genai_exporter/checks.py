@@ -9,7 +9,9 @@ from pathlib import Path
 
 from genai_exporter import (
     checks_alertmanager,
+    checks_prices,
     checks_prometheus,
+    checks_targets,
     checks_thresholds,
     checks_tools,
     config,
@@ -19,7 +21,6 @@ from genai_exporter import (
 from genai_exporter.checks_files import File, Kind
 from genai_exporter.checks_findings import Findings
 from genai_metrics import yamlfile
-from genai_metrics.pricefile import load_price_file
 from genai_metrics.yamlfile import Section
 
 
@@ -37,6 +38,7 @@ def check(files: Sequence[File], findings: Findings) -> Report:
     judged = _Judged(files, findings)
     judged.prometheus()
     judged.rules()
+    judged.targets()
     judged.alertmanager()
     judged.exporter()
     judged.web()
@@ -44,7 +46,7 @@ def check(files: Sequence[File], findings: Findings) -> Report:
     judged.tools()
     findings.problems.sort()
     findings.notes.sort()
-    return Report(tuple(judged.files), findings, checks_tools.missing())
+    return Report(tuple(judged.files), findings, checks_tools.missing({file.kind for file in judged.files}))
 
 
 class _Judged:
@@ -56,9 +58,10 @@ class _Judged:
             self._add(file)
         self.findings = findings
         self._intervals: list[checks_prometheus.Interval] = []
+        self._target_files: dict[Path, list[Path]] = {}
 
     def prometheus(self) -> None:
-        """Judge Prometheus's configuration; its rule files come along."""
+        """Judge Prometheus's configuration; its rule and target files come along."""
         for root in self._read("prometheus"):
             interval = checks_prometheus.judge(root, self.findings)
             if interval is not None:
@@ -66,10 +69,19 @@ class _Judged:
             with self.findings.collecting(root.path):
                 for path in checks_prometheus.rule_files(root):
                     self._add(File(path, "rules"))
+            with self.findings.collecting(root.path):
+                self._target_files[root.path] = checks_targets.target_files(root)
+                for path in self._target_files[root.path]:
+                    self._add(File(path, "targets"))
 
     def rules(self) -> None:
         """Judge rule files, all together."""
         checks_thresholds.judge(self._read("rules"), self.findings)
+
+    def targets(self) -> None:
+        """Judge target files."""
+        for path in self._paths("targets"):
+            checks_targets.judge(path, self.findings)
 
     def alertmanager(self) -> None:
         """Judge Alertmanager's configuration."""
@@ -100,8 +112,7 @@ class _Judged:
     def prices(self) -> None:
         """Judge price files."""
         for path in self._paths("prices"):
-            with self.findings.collecting(path):
-                load_price_file(path)
+            checks_prices.judge(path, self.findings)
 
     def tools(self) -> None:
         """Let Prometheus's and Alertmanager's own programs judge what has no problem yet."""
@@ -111,9 +122,10 @@ class _Judged:
             for kind in ("rules", "prometheus", "alertmanager")
         )
         checks_tools.run("promtool", ("check", "rules", "--lint=none"), rules, self.findings)
-        # These read the rule files, too, but what has been said of a line is not said again.
+        # promtool reads the rule and target files, too. It stops at a wrong target file, and seldom names it.
         for path in prometheus:
-            checks_tools.run("promtool", ("check", "config", "--lint=none"), [path], self.findings)
+            if not faulty.intersection(self._target_files.get(path, ())):
+                checks_tools.run("promtool", ("check", "config", "--lint=none"), [path], self.findings, faulty)
         for path in alertmanager:
             checks_tools.run("amtool", ("check-config",), [path], self.findings)
 

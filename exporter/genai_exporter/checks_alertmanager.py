@@ -10,6 +10,7 @@ from pathlib import Path
 
 from genai_exporter.checks_files import here, named_by
 from genai_exporter.checks_findings import Findings, line_of, texts_in
+from genai_exporter.checks_secrets import secret_fault
 from genai_metrics.yamlfile import Section, Sequence, Value, YamlError, nearest
 
 MOUNTED = "/etc/alertmanager"
@@ -101,6 +102,8 @@ def _judge_secret_file(config: Path, line: int, key: str, name: str, findings: F
     elif status.st_size == 0:
         report = findings.note if bundled else findings.problem
         report(config, line, f"{key}: {path} is empty; write what it stands for into it")
+    elif fault := secret_fault(key, path):
+        findings.problem(config, line, f"{key}: {path} {fault}")
     elif secret and status.st_mode & stat.S_IRWXO and parent.st_mode & stat.S_IXOTH:
         findings.problem(config, line, f"{key}: everybody on this machine may read {path}; run: chmod o= {path}")
 

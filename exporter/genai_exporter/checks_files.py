@@ -1,7 +1,9 @@
 """Which files ``genai-exporter check`` judges: where the bundle keeps them, which kind a file is, what they name."""
 
 import glob
+import itertools
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +11,7 @@ from genai_exporter import config
 from genai_metrics import yamlfile
 from genai_metrics.yamlfile import YamlError
 
-Kind = Literal["rules", "prometheus", "alertmanager", "exporter", "web", "prices"]
+Kind = Literal["rules", "prometheus", "alertmanager", "exporter", "web", "prices", "targets"]
 """What a file configures."""
 
 # What tells each kind from the others: keys at the top of a file.
@@ -20,6 +22,7 @@ _KEYS: dict[Kind, tuple[str, ...]] = {
     "exporter": config.KEYS,
     "web": ("tls_server_config", "http_server_config", "basic_auth_users", "rate_limit"),
     "prices": ("prices",),
+    "targets": (),  # a list
 }
 _NAMES: dict[Kind, tuple[str, ...]] = {
     "rules": ("prometheus/rules/*.yml", "rules/*.yml", "thresholds.yml"),
@@ -28,6 +31,7 @@ _NAMES: dict[Kind, tuple[str, ...]] = {
     "exporter": ("exporter.yml", "genai-exporter.yml"),
     "web": ("web.yml",),
     "prices": ("prices.yml",),
+    "targets": (),  # those that Prometheus's configuration names
 }
 
 
@@ -55,16 +59,23 @@ def of_content(path: Path) -> File:
     Raises ``YamlError`` when it cannot be read or is none of them.
     """
     by_name = next((kind for kind, names in _NAMES.items() if path.name in {Path(name).name for name in names}), None)
+    top = yamlfile.read_value(path)
+    if isinstance(top, yamlfile.Sequence):
+        return File(path, "targets")
     keys = yamlfile.read(path).keys()
     for kind, known in _KEYS.items():
         if any(key in known for key in keys):
             return File(path, kind)
     if by_name is None:
-        raise YamlError(
-            f"{path}: cannot tell what this file configures; check takes rules and thresholds (groups), the "
-            "configurations of Prometheus (scrape_configs), Alertmanager (route), exporter and its web side, and "
-            "prices (prices)"
+        line = f":{top.entries[keys[0]][0]}" if isinstance(top, yamlfile.Section) and keys else ""
+        meant = get_close_matches(keys[0], itertools.chain(*_KEYS.values()), n=1, cutoff=0.75) if keys else []
+        remedy = (
+            f"did you mean {meant[0]!r} instead of {keys[0]!r}?"
+            if meant
+            else "check takes rules and thresholds (groups), the configurations of Prometheus (scrape_configs), "
+            "Alertmanager (route), exporter and its web side, prices (prices), and lists of targets"
         )
+        raise YamlError(f"{path}{line}: cannot tell what this file configures; {remedy}")
     return File(path, by_name)
 
 

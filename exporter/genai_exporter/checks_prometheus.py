@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from genai_exporter import checks_targets
 from genai_exporter.checks_files import named_by
 from genai_exporter.checks_findings import Findings, line_of, texts_in
 from genai_exporter.config import Config
@@ -14,8 +15,8 @@ from genai_metrics.yamlfile import Section
 JOB = "genai-exporter"
 """Name of the job that scrapes exporters; rules and dashboards select it."""
 
-MOUNTED = "/etc/prometheus"
-"""Where containers have the folder of the configuration."""
+# Rules know these as well, and what they scrape may have any port.
+_OWN_JOBS = (JOB, "applications", "blackbox")
 
 _PLACEHOLDER = re.compile(r"\$\{[A-Za-z_]\w*\}")
 # Of relabelling: there ${1} and ${name} are groups of the pattern.
@@ -36,7 +37,7 @@ def judge(root: Section, findings: Findings) -> Interval | None:
     _judge_placeholders(root, findings)
     with findings.collecting(root.path):
         for pattern in root.texts("rule_files"):
-            if not named_by(root.path, pattern, MOUNTED):
+            if not named_by(root.path, pattern, checks_targets.MOUNTED):
                 message = f"rule_files: no file is called {pattern}; correct the name, or remove it"
                 findings.problem(root.path, line_of(root, "rule_files"), message)
     with findings.collecting(root.path):
@@ -49,7 +50,9 @@ def judge(root: Section, findings: Findings) -> Interval | None:
 
 def rule_files(root: Section) -> list[Path]:
     """Return the rule files that a configuration names and that exist; raises ``YamlError`` for a list that is none."""
-    return [path for pattern in root.texts("rule_files") for path in named_by(root.path, pattern, MOUNTED)]
+    return [
+        path for pattern in root.texts("rule_files") for path in named_by(root.path, pattern, checks_targets.MOUNTED)
+    ]
 
 
 def judge_birth(interval: Interval, exporter: Path | None, config: Config, findings: Findings) -> None:
@@ -57,14 +60,18 @@ def judge_birth(interval: Interval, exporter: Path | None, config: Config, findi
     zero = config.born_at_zero_seconds
     if zero >= interval.seconds:
         return
-    message = (
-        f"{JOB} is scraped each {interval.seconds:g} s, so first increments are lost: exporters show a new series as 0 "
-        f"for {zero:g} s only; set born_at_zero_seconds to {interval.seconds:g} or more"
+    remedy = (
+        f"scrape each {zero:g} s or more often, or set born_at_zero_seconds to {interval.seconds:g} in the exporters' "
+        "configuration and have it checked, too"
+        if exporter is None
+        else f"set born_at_zero_seconds to {interval.seconds:g} or more in {exporter}"
     )
-    if exporter is None:
-        findings.note(interval.path, interval.line, f"{message} in the exporters' configuration")
-    else:
-        findings.problem(interval.path, interval.line, f"{message} in {exporter}")
+    findings.problem(
+        interval.path,
+        interval.line,
+        f"{JOB} is scraped each {interval.seconds:g} s, so first increments are lost: exporters show a new series as 0 "
+        f"for {zero:g} s only; {remedy}",
+    )
 
 
 def _judge_placeholders(root: Section, findings: Findings) -> None:
@@ -82,18 +89,23 @@ def _judge_placeholders(root: Section, findings: Findings) -> None:
 def _judge_targets(job: Section, findings: Findings) -> None:
     for discovery in job.sections("file_sd_configs"):
         for pattern in discovery.texts("files"):
-            if not named_by(job.path, pattern, MOUNTED):
+            if not named_by(job.path, pattern, checks_targets.MOUNTED):
                 findings.problem(
                     job.path,
                     line_of(discovery, "files"),
                     f"no target file is called {pattern}; create it ([] for no targets), or correct the name",
                 )
+    for group in job.sections("static_configs"):
+        checks_targets.judge_group(group, findings)
 
 
 def _judge_exporter_job(root: Section, jobs: tuple[Section, ...], findings: Findings) -> Interval | None:
     named = {job.text("job_name"): job for job in jobs}
     job = named.get(JOB)
+    strays = _judge_other_jobs(named, findings)
     if job is None:
+        if strays:
+            return None
         close = get_close_matches(JOB, named, n=1)
         message = f"no job is called {JOB}, by which rules and dashboards know exporters"
         if close:
@@ -109,6 +121,24 @@ def _judge_exporter_job(root: Section, jobs: tuple[Section, ...], findings: Find
             "honor_labels: true",
         )
     return _interval(root, job)
+
+
+def _judge_other_jobs(named: dict[str, Section], findings: Findings) -> bool:
+    """Report jobs of other names that scrape exporters; whether there are any."""
+    found = False
+    for name, job in named.items():
+        target = checks_targets.exporter_in(job) if name not in _OWN_JOBS else None
+        if target is None:
+            continue
+        found = True
+        remedy = f"move the target to {JOB}" if JOB in named else f"rename the job to {JOB}"
+        findings.problem(
+            job.path,
+            line_of(job, "job_name"),
+            f"{name} scrapes the exporter {target}, but rules and dashboards know exporters by the job {JOB}: alerts "
+            f"on a lost exporter never fire; {remedy}",
+        )
+    return found
 
 
 def _interval(root: Section, job: Section) -> Interval | None:

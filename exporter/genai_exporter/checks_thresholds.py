@@ -23,6 +23,7 @@ from genai_metrics.catalog.thresholds import (
     Threshold,
 )
 from genai_metrics.yamlfile import Scalar, Section, nearest
+from genai_metrics.yamlremedies import number_meant
 
 PREFIXES = (THRESHOLD_PREFIX, "genai:budget:", "genai:floor:")
 """What the series begin with that only these files record."""
@@ -30,6 +31,7 @@ PREFIXES = (THRESHOLD_PREFIX, "genai:budget:", "genai:floor:")
 _THRESHOLDS = {threshold.series: threshold for threshold in THRESHOLDS}
 _SETTINGS = {setting.series: setting for setting in (*BUDGETS, *FLOORS)}
 _RULE_KEYS = ("record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations")
+_ANY_SEVERITY = f"{', '.join(SEVERITIES[:-1])} or {SEVERITIES[-1]}"
 _COMPUTED = re.compile(r"[({\[]|\s[-+*/%^]\s")
 
 
@@ -111,9 +113,8 @@ def _rule(section: Section) -> Rule:
         value: float | None = float(text)
     except ValueError:
         if not _COMPUTED.search(text):
-            raise section.error(
-                f"expr: {text!r} is not a number; write one without a unit, such as 0.05", "expr"
-            ) from None
+            remedy = number_meant(text) or "write one without a unit, such as 0.05"
+            raise section.error(f"expr: {text!r} is not a number; {remedy}", "expr") from None
         value = None
     if value is not None and not math.isfinite(value):
         raise section.error(f"expr: {text} is not a finite number; write one, or remove the rule", "expr")
@@ -131,11 +132,9 @@ def _judge_name(series: str, section: Section) -> None:
 def _judge_threshold(threshold: Threshold, rule: Rule, section: Section) -> None:
     labels = section.section("labels")
     if "severity" not in rule.labels:
-        raise section.error(f"{threshold.series} has no severity; add severity: {' or '.join(SEVERITIES)}", "labels")
+        raise section.error(f"{threshold.series} has no severity; add severity: {_ANY_SEVERITY}", "labels")
     if rule.labels["severity"] not in SEVERITIES:
-        raise labels.error(
-            f"{rule.labels['severity']!r} is not a severity; {nearest(rule.labels['severity'], SEVERITIES)}", "severity"
-        )
+        raise labels.error(f"{rule.labels['severity']!r} is not a severity; write {_ANY_SEVERITY}", "severity")
     _judge_labels(threshold.series, ("severity", *threshold.labels), labels)
     _judge_range(rule, section, threshold.minimum, threshold.maximum)
 
@@ -161,9 +160,15 @@ def _judge_labels(series: str, allowed: tuple[str, ...], labels: Section) -> Non
 
 
 def _judge_range(rule: Rule, section: Section, minimum: float, maximum: float) -> None:
+    name = rule.series
+    if rule.value == 0 and "budget" in name:
+        raise section.error(
+            f"{name}: 0 is no budget, its alert would fire at the first cent; write the dollars that may be spent, "
+            "0.01 if none may",
+            "expr",
+        )
     if rule.value is None or minimum <= rule.value <= maximum:
         return
-    name = rule.series
     if rule.value < minimum:
         remedy = f"write at least {minimum:g}"
     elif maximum == 1.0:

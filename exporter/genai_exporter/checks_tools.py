@@ -1,27 +1,43 @@
-"""Asks ``promtool`` and ``amtool``, where they are on PATH; their answers become problems with file and line."""
+"""Asks ``promtool`` and ``amtool``, where they are; their answers become problems with file and line.
+
+They are looked for on PATH, and where ``make servers`` puts them if this package runs from a clone of its repository.
+"""
 
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from genai_exporter.checks_files import Kind
 from genai_exporter.checks_findings import Findings
 
-TOOLS = ("promtool", "amtool")
-"""The programs, by name."""
+TOOLS: dict[str, tuple[Kind, ...]] = {"promtool": ("rules", "prometheus"), "amtool": ("alertmanager",)}
+"""The programs by name, with the kinds of files that they read."""
+
+CACHE = Path(__file__).parents[2] / ".cache" / "servers"
+"""Where a clone has the programs that it fetched, one folder a package."""
 
 _TIMEOUT_SECONDS = 60
 
 
-def missing() -> tuple[str, ...]:
-    """Name the programs that are not on PATH."""
-    return tuple(tool for tool in TOOLS if shutil.which(tool) is None)
+def missing(kinds: Collection[Kind]) -> tuple[str, ...]:
+    """Name the programs that would read files of these kinds and are not here."""
+    return tuple(tool for tool, read in TOOLS.items() if not set(read).isdisjoint(kinds) and _find(tool) is None)
 
 
-def run(tool: str, arguments: Sequence[str], paths: Sequence[Path], findings: Findings) -> None:
-    """Let a program judge files, if it is there; what is known already of a line is not said again."""
-    program = shutil.which(tool)
+def run(
+    tool: str,
+    arguments: Sequence[str],
+    paths: Sequence[Path],
+    findings: Findings,
+    faulty: Collection[Path] = (),
+) -> None:
+    """Let a program judge files, if it is there.
+
+    What is known already of a line is not said again, nor anything of ``faulty`` files that these name.
+    """
+    program = _find(tool)
     if program is None or not paths:
         return
     try:
@@ -40,10 +56,11 @@ def run(tool: str, arguments: Sequence[str], paths: Sequence[Path], findings: Fi
         return
     if done.returncode == 0:
         return
+    passed_over = {path.absolute() for path in faulty}
     known = {(problem.path.absolute(), problem.line) for problem in findings.problems if problem.line}
     found = list(_read(f"{done.stdout}\n{done.stderr}", paths[0]))
     for path, line, message in found or [(paths[0], 0, f"refuses it with exit code {done.returncode}")]:
-        if (path.absolute(), line) not in known:
+        if path.absolute() not in passed_over and (path.absolute(), line) not in known:
             findings.problem(path, line, f"{tool}: {message}; mend it as {tool} says")
 
 
@@ -52,18 +69,23 @@ def _read(output: str, path: Path) -> Iterator[tuple[Path, int, str]]:
     where = path
     for line in output.splitlines():
         text = re.sub(r"^Checking '.*?'  FAILED: ", "", line.strip()).removeprefix("FAILED:").strip()
-        text = text.removeprefix("parsing YAML file ")
-        file = re.match(r"(/.+?\.\w+): ?(.*)", text)
+        text = re.sub(r"^(?:parsing YAML file |checking SD file )", "", text)
+        file = re.match(r"\"?(/.+?\.\w+)\"?: ?(.*)", text)
         if file:
             where, text = _as_given(Path(file[1]), path), file[2]
         # `line 8: ...` of YAML, `7:11: ...` of a rule.
-        placed = re.match(r"(?:line )?(\d+):(?:\d+:)? (.+)", text)
+        placed = re.match(r"(?:yaml: )?(?:line )?(\d+):(?:\d+:)? (.+)", text)
         if placed:
             yield where, int(placed[1]), placed[2]
         elif text and not re.match(
             r"SUCCESS|Checking |Found:|- |WARNING:|yaml: unmarshal errors:|amtool: error:", text
         ):
             yield where, 0, text
+
+
+def _find(tool: str) -> str | None:
+    fetched = (str(path) for path in sorted(CACHE.glob(f"*/usr/bin/{tool}")))
+    return shutil.which(tool) or next(fetched, None)
 
 
 def _as_given(found: Path, given: Path) -> Path:

@@ -29,10 +29,13 @@ def check(context: click.Context, paths: tuple[Path, ...], price_file: Path | No
     """Check files before servers read them: thresholds, budgets, prices, exporter, Prometheus, Alertmanager.
 
     PATH is a file, of whatever kind, or a folder in which files lie as in the bundle; without any it is the working
-    directory. Files that these name are checked along. What promtool and amtool find is shown, if they are on PATH.
+    directory. Files that these name are checked along. What promtool and amtool find is shown, if they are there.
 
-    Exit codes: 0 without problems, 1 with, 2 when there is nothing to check.
+    Exit codes: 0 without problems, 1 with, 2 when there is nothing to check or a PATH does not exist.
     """
+    for path in paths:
+        if not path.exists():
+            raise click.UsageError(f"{path}: no such file or folder; correct the path")
     given = context.get_parameter_source("price_file") is ParameterSource.COMMANDLINE
     files, findings = [], Findings()
     for path in paths or (Path(),):
@@ -53,7 +56,10 @@ def _as_text(report: checks.Report) -> str:
     findings = report.findings
     lines = [*map(str, findings.problems), *(f"note: {note}" for note in findings.notes)]
     if report.missing_tools:
-        lines.append(f"note: not asked, as not on PATH: {' and '.join(report.missing_tools)}")
+        lines.append(
+            f"note: not asked, as not on PATH: {' and '.join(report.missing_tools)}; they find more: download them "
+            "from prometheus.io/download, or run `make servers` in a clone and its .venv/bin/genai-exporter"
+        )
     count, checked = len(findings.problems), len(report.files)
     lines.append(f"{checked} file{'s' * (checked != 1)} checked, {count or 'no'} problem{'s' * (count != 1)}")
     return "\n".join(lines)

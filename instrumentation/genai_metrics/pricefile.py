@@ -3,7 +3,8 @@
 Imports the standard library and ``yamlfile``; PyYAML is loaded only when a file is read.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -26,10 +27,16 @@ _RATE_KEYS = (
 )
 _ENTRY_KEYS = ("model", "provider", *_RATE_KEYS, "tiers")
 _TIER_KEYS = ("above_input_tokens", *_RATE_KEYS)
+# Of keys that name another unit (LiteLLM: input_cost_per_token), the unit and what its price is multiplied by.
+_MILLION = re.compile(r"1_?m|million|mtok|1_?000_?000")
+_OTHER_UNITS = (
+    (re.compile(r"1_?k|1_?000|thousand|ktok"), "thousand tokens", 1_000),
+    (re.compile(r"per_?(?:1_)?tok|token_(?:cost|price|usd)"), "token", 1_000_000),
+)
 
-# Spellings in use (OpenTelemetry's gen_ai.provider.name and older gen_ai.system, LiteLLM's) of the names that
-# genai-prices has. Some of them it would take for another provider: it finds "openai" in "azure.ai.openai".
-_CANONICAL_PROVIDERS = {
+# OpenTelemetry's gen_ai.provider.name and older gen_ai.system, LiteLLM's. Some of them
+# genai-prices would take for another provider: it finds "openai" in "azure.ai.openai".
+PROVIDER_SPELLINGS = {
     "aws.bedrock": "aws",
     "aws_bedrock": "aws",
     "bedrock": "aws",
@@ -53,6 +60,7 @@ _CANONICAL_PROVIDERS = {
     "x_ai": "x-ai",
     "xai": "x-ai",
 }
+"""Spellings of providers in use, in lower case, and the name that genai-prices has."""
 
 
 class PriceFileError(ValueError):
@@ -64,7 +72,7 @@ def canonical_provider(name: str) -> str:
     lower = name.strip().lower()
     if lower.startswith("azure"):  # azure.ai.openai, azure.ai.inference, azure_openai, azure_ai, azure-openai
         return "azure"
-    return _CANONICAL_PROVIDERS.get(lower, lower)
+    return PROVIDER_SPELLINGS.get(lower, lower)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +169,14 @@ def load_price_file(path: Path) -> PriceFile:
 
 
 def _entry(section: Section) -> Entry:
-    section.check_keys(_ENTRY_KEYS)
+    _check_keys(section, _ENTRY_KEYS)
     model = section.text("model").strip().lower()
     provider = section.text("provider", None)
     # A forgotten output price would be a price of 0: whoever means 0 writes it.
     own = _rates(section, required=("input_per_1m_usd", "output_per_1m_usd"))
     tiers: dict[int, Price] = {}
     for tier in section.sections("tiers"):
-        tier.check_keys(_TIER_KEYS)
+        _check_keys(tier, _TIER_KEYS)
         start = tier.integer("above_input_tokens", minimum=0)
         if start in tiers:
             raise tier.error(f"a tier above {start} input tokens is given twice; remove one", "above_input_tokens")
@@ -178,6 +186,23 @@ def _entry(section: Section) -> Entry:
         tiers[start] = _price({**own, **rates})
     ascending = tuple((start, tiers[start]) for start in sorted(tiers))
     return Entry(model, provider and provider.strip().lower(), _price(own, ascending))
+
+
+def _check_keys(section: Section, allowed: Collection[str]) -> None:
+    """Refuse unknown keys; a name for a price is suggested with its unit, or the number behind it would be wrong."""
+    for key in section.keys():  # noqa: SIM118
+        name = key.lower()
+        # The longer names first: an input token may be one that is read from the cache.
+        meant = next((rate for rate in reversed(_RATE_KEYS[:5]) if rate.removesuffix("_per_1m_usd") in name), None)
+        if key in allowed or meant is None or name.startswith("above"):
+            continue
+        remedy = f"did you mean {meant!r}, US dollars per million tokens?"
+        for pattern, unit, factor in _OTHER_UNITS:
+            if pattern.search(name) and not _MILLION.search(name):
+                remedy = f"prices are per million tokens: multiply a price per {unit} by {factor} and write {meant}"
+                break
+        raise section.error(f"unknown key {key!r} in {section.key}; {remedy}", key)
+    section.check_keys(allowed)
 
 
 def _rates(section: Section, required: tuple[str, ...] = ()) -> dict[str, float]:

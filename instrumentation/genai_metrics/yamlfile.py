@@ -207,9 +207,12 @@ class Section:
                     return parsed
             except (ValueError, OverflowError):  # not a number; a whole number that no float reaches
                 pass
-        quoted = isinstance(value, Scalar) and not value.plain
-        remedy = "; write it without quotes" if quoted else ""
-        raise self.error(f"{self._name(key)} must be {wanted}, not {_describe(value)}{remedy}", key)
+        remedy = ""
+        if isinstance(value, Scalar) and not value.null:
+            from genai_metrics.yamlremedies import number_meant  # needed on errors only
+
+            remedy = number_meant(value.text) or ("" if value.plain else "write it without quotes")
+        raise self.error(f"{self._name(key)} must be {wanted}, not {_describe(value)}{remedy and '; '}{remedy}", key)
 
     def _check_range(self, key: str, value: float, minimum: float, maximum: float) -> None:
         if value < minimum:
@@ -223,6 +226,19 @@ Value = Scalar | Sequence | Section
 
 def read(path: Path) -> Section:
     """Read the YAML file at ``path``, whose top must be a mapping; an empty file is an empty section.
+
+    Raises ``YamlError`` as ``read_value`` does, and for a top of another kind.
+    """
+    top = read_value(path)
+    if top is None:
+        return Section(path, 1, "", {})
+    if not isinstance(top, Section):
+        raise YamlError(f"{path}:{top.line}: must be a mapping (key: value lines), not {_describe(top)}")
+    return top
+
+
+def read_value(path: Path) -> Value | None:
+    """Read the YAML file at ``path``, whatever its top is; None for an empty file.
 
     Raises ``YamlError`` when the file is missing, unreadable, larger than ``MAX_BYTES``, not YAML, has a key
     twice, more than one document or a tag that is not plain data, or when PyYAML is not installed. Nothing in
@@ -243,22 +259,20 @@ def read(path: Path) -> Section:
         raise YamlError(f"{path}: larger than {MAX_BYTES // 1024 // 1024} MiB; is it the right file?")
     try:
         root = yaml.compose(data, Loader=yaml.SafeLoader)
-        if root is None:
-            return Section(path, 1, "", {})
-        top = _Reader(path).value(root, "", 0)
+        return None if root is None else _Reader(path).value(root, "", 0)
     except yaml.MarkedYAMLError as error:
+        from genai_metrics.yamlremedies import syntax  # needed on errors only
+
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         problem = error.problem or error.context or "cannot be parsed"
-        raise YamlError(f"{path}:{line}: not valid YAML: {problem}; check indentation, colons and quotes") from error
+        remedy = syntax(problem, error.context or "")
+        raise YamlError(f"{path}:{line}: not valid YAML: {problem}; {remedy}") from error
     except yaml.reader.ReaderError as error:
         line = data.count(b"\n", 0, error.position) + 1
         raise YamlError(f"{path}:{line}: not text: {error.reason}; save the file as UTF-8") from error
     except RecursionError as error:
         raise YamlError(f"{path}: nested too deeply; at most {_MAX_DEPTH} levels are read") from error
-    if not isinstance(top, Section):
-        raise YamlError(f"{path}:{top.line}: must be a mapping (key: value lines), not {_describe(top)}")
-    return top
 
 
 class _Reader:

@@ -9,6 +9,14 @@ from pathlib import Path
 from typing import Any
 
 NO_TOOLS = "/nowhere"
+# As `python -m genai_exporter check`, but with programs that a clone has fetched in the folder that is given first.
+_COMMAND = """
+import sys
+from pathlib import Path
+from genai_exporter import checks_tools, cli
+checks_tools.CACHE = Path(sys.argv.pop(1))
+cli.main(prog_name="genai-exporter")
+"""
 
 
 @dataclass(frozen=True)
@@ -31,19 +39,21 @@ class Run:
         return [_line(found) for found in self.told["notes"]]
 
 
-def check(*arguments: str | Path, cwd: Path | None = None, path: str = NO_TOOLS, **variables: str) -> Run:
-    """Run the command with ``--json``, its ``PATH`` and the given variables."""
-    done = run("--json", *arguments, cwd=cwd, path=path, **variables)
+def check(
+    *arguments: str | Path, cwd: Path | None = None, path: str = NO_TOOLS, cache: str = NO_TOOLS, **variables: str
+) -> Run:
+    """Run the command with ``--json``, its ``PATH``, its folder of fetched programs and the given variables."""
+    done = run("--json", *arguments, cwd=cwd, path=path, cache=cache, **variables)
     return Run(done.returncode, done.stdout, done.stderr, json.loads(done.stdout) if done.stdout else {})
 
 
 def run(
-    *arguments: str | Path, cwd: Path | None = None, path: str = NO_TOOLS, **variables: str
+    *arguments: str | Path, cwd: Path | None = None, path: str = NO_TOOLS, cache: str = NO_TOOLS, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GENAI_")}
     return subprocess.run(
-        [sys.executable, "-m", "genai_exporter", "check", *map(str, arguments)],
+        [sys.executable, "-c", _COMMAND, cache, "check", *map(str, arguments)],
         env={**kept, "PATH": path, **variables},
         cwd=cwd,
         capture_output=True,

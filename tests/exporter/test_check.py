@@ -13,6 +13,10 @@ from genai_stack import binaries
 
 REPOSITORY = Path(__file__).parents[2]
 PROMETHEUS = "scrape_configs:\n  - { job_name: genai-exporter, honor_labels: true, scrape_interval: 15s }\n"
+NOT_ASKED = (
+    "note: not asked, as not on PATH: {}; they find more: download them from prometheus.io/download, or run "
+    "`make servers` in a clone and its .venv/bin/genai-exporter"
+)
 ALERTMANAGER = "route: { receiver: 'null' }\nreceivers: [{ name: 'null' }]\n"
 
 
@@ -41,7 +45,7 @@ class TestBundle:
         """A line says which were not asked."""
         done = run(cwd=REPOSITORY)
         assert (done.returncode, done.stderr) == (0, "")
-        assert "note: not asked, as not on PATH: promtool and amtool\n" in done.stdout
+        assert f"{NOT_ASKED.format('promtool and amtool')}\n" in done.stdout
         assert re.search(r"^\d+ files checked, no problems\n\Z", done.stdout, re.MULTILINE)
 
     def test_an_edit_is_judged_where_it_is(self, tmp_path: Path) -> None:
@@ -74,6 +78,8 @@ class TestFiles:
             ("label_caps: { tenant: 3 }\n", "exporter"),
             ("basic_auth_users: {}\n", "web"),
             ("prices: []\n", "prices"),
+            ("- targets: ['app:9840']\n", "targets"),
+            ("[]\n", "targets"),
         ],
     )
     def test_the_kind_is_told_by_content(self, tmp_path: Path, text: str, kind: str) -> None:
@@ -97,12 +103,29 @@ class TestFiles:
         assert problem.startswith("thresholds.yml:2: not valid YAML")
 
     def test_a_file_of_no_kind_is_a_problem(self, tmp_path: Path) -> None:
-        """And so is one that is not there."""
-        (tmp_path / "x.yml").write_text("a: 1\n")
-        done = check(tmp_path / "x.yml", tmp_path / "none.yml")
-        assert done.code == 1
-        assert "none.yml: cannot be read: No such file or directory" in done.problems[0]
-        assert "x.yml: cannot tell what this file configures; check takes rules" in done.problems[1]
+        """With its line, and the key that was meant if one is near."""
+        path = tmp_path / "x.yml"
+        path.write_text("# mine\na: 1\n")
+        assert check(path).problems == [
+            "x.yml:2: cannot tell what this file configures; check takes rules and thresholds (groups), the "
+            "configurations of Prometheus (scrape_configs), Alertmanager (route), exporter and its web side, prices "
+            "(prices), and lists of targets"
+        ]
+        path.write_text("# mine\nprice:\n  - model: x\n")
+        done = check(path)
+        assert (done.code, done.problems) == (
+            1,
+            ["x.yml:2: cannot tell what this file configures; did you mean 'prices' instead of 'price'?"],
+        )
+
+    def test_a_path_that_does_not_exist_is_a_usage_error(self, tmp_path: Path) -> None:
+        """Exit code 2, beside paths that exist, too."""
+        (tmp_path / "prices.yml").write_text("prices: []\n")
+        done = run(tmp_path / "prices.yml", tmp_path / "none.yml")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.splitlines()[-1] == (
+            f"Error: {tmp_path / 'none.yml'}: no such file or folder; correct the path"
+        )
 
     def test_a_file_that_is_given_twice_is_judged_once(self, tmp_path: Path) -> None:
         """By itself, in its folder, by another way to it."""
@@ -238,12 +261,13 @@ class TestPrograms:
         """It is a problem, and no traceback."""
         folder = tmp_path / "bin"
         folder.mkdir()
+        (tmp_path / "alertmanager.yml").write_text(ALERTMANAGER)
         (folder / "promtool").write_text("#!/no/such/interpreter\n")
         (folder / "promtool").chmod(0o755)
         (tmp_path / "prometheus.yml").write_text(PROMETHEUS)
         done = check(tmp_path, path=str(folder))
         assert done.code == 1
-        assert done.problems[0].startswith("prometheus.yml: promtool cannot be run: ")
+        assert done.problems[-1].startswith("prometheus.yml: promtool cannot be run: ")
         assert done.told["missing_tools"] == ["amtool"]
 
 
@@ -258,6 +282,6 @@ def test_problems_are_lines_that_editors_understand(tmp_path: Path) -> None:
         "alertmanager.yml:4: api_url shows a secret to all who read this file; put it into a file of its own, named by "
         "api_url_file",
         "note: alertmanager.yml:3: no route leads to the receiver 'a'",
-        "note: not asked, as not on PATH: promtool and amtool",
+        NOT_ASKED.format("amtool"),
         "1 file checked, 2 problems",
     ]

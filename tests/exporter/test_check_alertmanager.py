@@ -168,7 +168,7 @@ def test_a_container_s_folder_is_the_file_s(judge: Judge, tmp_path: Path, monkey
     (tmp_path / "t").mkdir()
     (tmp_path / "t" / "a.tmpl").write_text("")
     path.parent.mkdir()
-    path.write_text("x")
+    path.write_text("https://hooks.slack.com/services/x")
     path.chmod(0o600)
     assert judge(text) == ([], [])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from check_runs import check
 
-from genai_exporter import checks_prometheus
+from genai_exporter import checks_prometheus, checks_targets
 from genai_exporter.checks_findings import Findings
 from genai_metrics import yamlfile
 
@@ -83,7 +83,7 @@ def test_placeholders_where_they_work(judge: Judge) -> None:
 
 def test_a_container_s_folder_is_the_file_s(judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a container mounts the folder, rule files are looked for beside the configuration."""
-    monkeypatch.setattr(checks_prometheus, "MOUNTED", "/no/such/folder")
+    monkeypatch.setattr(checks_targets, "MOUNTED", "/no/such/folder")
     (tmp_path / "rules.yml").write_text("")
     assert judge(RIGHT + "rule_files: [/no/such/folder/rules.yml]\n") == ([], 15)
 
@@ -103,13 +103,17 @@ class TestBirth:
         exporter.write_text("born_at_zero_seconds: 60\n")
         assert check(tmp_path).code == 0
 
-    def test_without_the_exporter_s_file_it_is_a_note(self, tmp_path: Path) -> None:
-        """Options may say otherwise than the default."""
+    def test_without_the_exporter_s_file_the_default_counts(self, tmp_path: Path) -> None:
+        """The remedy is at the one end or at the other."""
         path = tmp_path / "prometheus.yml"
         path.write_text(RIGHT.replace("15s", "1m"))
         done = check(path)
-        assert (done.code, done.problems) == (0, [])
-        assert "only; set born_at_zero_seconds to 60 or more in the exporters' configuration" in done.notes[0]
+        assert (done.code, done.notes) == (1, [])
+        assert done.problems == [
+            "prometheus.yml:4: genai-exporter is scraped each 60 s, so first increments are lost: exporters show a new "
+            "series as 0 for 20 s only; scrape each 20 s or more often, or set born_at_zero_seconds to 60 in the "
+            "exporters' configuration and have it checked, too"
+        ]
 
 
 def test_without_exporters(tmp_path: Path) -> None:

@@ -137,11 +137,28 @@ def test_overrides_are_right(judge: Judge) -> None:
         ),
         (
             rule("threshold:error_ratio", 0.1, mode="x"),
-            "genai:threshold:error_ratio has no severity; add severity: target or warning or critical",
+            "genai:threshold:error_ratio has no severity; add severity: target, warning or critical",
         ),
         (
             rule("threshold:error_ratio", 0.1, severity="warn", mode="x"),
-            "'warn' is not a severity; did you mean 'warning'?",
+            "'warn' is not a severity; write target, warning or critical",
+        ),
+        (
+            rule("threshold:error_ratio", 0.1, severity="page", mode="x"),
+            "'page' is not a severity; write target, warning or critical",
+        ),
+        (
+            rule("threshold:budget_monthly_usd", "3,000", severity="warning", service="x").replace("3,000", "'3,000'"),
+            "expr: '3,000' is not a number; write 3000, without thousands separators",
+        ),
+        (
+            rule("threshold:cost_daily_usd", "$30", severity="warning", service="x"),
+            "expr: '$30' is not a number; write 30, without a currency",
+        ),
+        (
+            rule("budget:daily_usd", 0, tenant="x"),
+            "genai:budget:daily_usd: 0 is no budget, its alert would fire at the first cent; write the dollars that "
+            "may be spent, 0.01 if none may",
         ),
         (
             rule("threshold:error_ratio", 0.1, severity="warning", modus="x"),

@@ -133,6 +133,43 @@ class TestErrors:
     """Each error names file, line and key, and says what to do."""
 
     @pytest.mark.parametrize(
+        ("key", "says"),
+        [
+            (
+                "input_per_1k_usd",
+                "prices are per million tokens: multiply a price per thousand tokens by 1000 and write "
+                "input_per_1m_usd",
+            ),
+            (
+                "cost_per_1k_output",
+                "prices are per million tokens: multiply a price per thousand tokens by 1000 and write "
+                "output_per_1m_usd",
+            ),
+            (
+                "cache_read_input_token_cost",
+                "prices are per million tokens: multiply a price per token by 1000000 and write cache_read_per_1m_usd",
+            ),
+            (
+                "output_cost_per_token",
+                "prices are per million tokens: multiply a price per token by 1000000 and write output_per_1m_usd",
+            ),
+            ("input_usd", "did you mean 'input_per_1m_usd', US dollars per million tokens?"),
+            ("output_mtok", "did you mean 'output_per_1m_usd', US dollars per million tokens?"),
+            ("reasoning_per_1_000_000", "did you mean 'reasoning_per_1m_usd', US dollars per million tokens?"),
+        ],
+    )
+    def test_a_price_by_another_unit(self, tmp_path: Path, key: str, says: str) -> None:
+        """Nobody who does as told charges a thousandth of the price; tiers likewise."""
+        path = write(tmp_path, f"prices:\n  - model: m\n    {key}: 30\n")
+        with pytest.raises(PriceFileError) as caught:
+            load_price_file(path)
+        assert str(caught.value) == f"{path}:3: unknown key '{key}' in prices[0]; {says}"
+        path.write_text(f"prices:\n  - {{model: m, {PLAIN}, tiers: [\n    {{above_input_tokens: 5, {key}: 1}}]}}")
+        with pytest.raises(PriceFileError) as caught:
+            load_price_file(path)
+        assert str(caught.value) == f"{path}:3: unknown key '{key}' in prices[0].tiers[0]; {says}"
+
+    @pytest.mark.parametrize(
         ("text", "line", "says"),
         [
             ("", 1, "missing key 'prices'"),
@@ -150,7 +187,7 @@ class TestErrors:
             ("prices:\n  - model: m\n    input_per_1m_usd: nan", 3, "must be a number, not 'nan'"),
             ("prices:\n  - model: m\n    input_per_1m_usd: 1e999", 3, "must be a number, not '1e999'"),
             ("prices:\n  - model: m\n    input_per_1m_usd: 2e6", 3, "must be at most 1000000, not 2000000"),
-            ("prices:\n  - model: m\n    input_per_1m_usd: $3", 3, "must be a number, not '$3'"),
+            ("prices:\n  - model: m\n    input_per_1m_usd: $3", 3, "not '$3'; write 3, without a currency"),
             ("prices:\n  - model: m\n    input_per_1m_usd: '3'", 3, "write it without quotes"),
             ("prices:\n  - model: m\n    input_per_1m_usd: true", 3, "must be a number, not 'true'"),
             ("prices:\n  - model: m\n    model: n", 3, "'model' is given twice (first on line 2); remove one"),
@@ -182,6 +219,11 @@ class TestErrors:
                 "unknown key 'model' in prices[0].tiers[0]",
             ),
             ("prices:\n  - model: 'm\n", 3, "not valid YAML"),
+            (
+                "prices:\n  - model: */llama-*",
+                2,
+                "put quotes around a text that begins with *, such as '*/llama-*'",
+            ),
             ("- model: m", 1, "must be a mapping"),
         ],
     )

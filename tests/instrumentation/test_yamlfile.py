@@ -62,6 +62,8 @@ class TestReading:
             ("a: 1\n? [1]\n: 2", 2, "a key must be plain text"),
             ("a: 1\n<<: 2", 2, "'<<' takes a mapping, not '2'"),
             ("a: 1\nb: \x07", 2, "not text"),
+            ("a: 1\nb: *c", 2, "put quotes around a text that begins with *, such as '*/llama-*'"),
+            ("a: 1\nb: @c", 2, "put quotes around a text that begins with @"),
         ],
     )
     def test_what_is_refused(self, tmp_path: Path, text: str, line: int, says: str) -> None:
