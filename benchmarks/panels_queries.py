@@ -20,6 +20,8 @@ _BUILT_IN = {
     "__rate_interval": f"{max(STEP_SECONDS + _SCRAPE_SECONDS, 4 * _SCRAPE_SECONDS)}s",
 }
 _ALL = ".+"
+# What Grafana escapes in the value of a variable: for the regular expression, and that for PromQL's string.
+_SPECIAL = re.compile(r"[$^*{}\[\]'+?.()|]")
 _VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 _LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
 
@@ -49,7 +51,7 @@ def boards() -> dict[str, Any]:
 
 def filled(expression: str, selected: Mapping[str, str]) -> str:
     """The expression with its variables filled in: those in ``selected`` with one value, the others with all."""
-    values = {**_BUILT_IN, **{name: re.escape(value) for name, value in selected.items()}}
+    values = {**_BUILT_IN, **{name: _SPECIAL.sub(r"\\\\\g<0>", value) for name, value in selected.items()}}
     return _VARIABLE.sub(lambda name: values.get(name[1], _ALL), expression)
 
 

@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import promql_parser
 import pytest
 from benchmarks import panels, panels_blocks, panels_data
 from benchmarks.panels_organisation import exporters, organisation
@@ -30,7 +31,7 @@ class TestQueries:
     def test_variables_are_filled_in(self) -> None:
         """Windows are those of a week on 1 000 pixels; a chosen value is escaped, what is not chosen is everything."""
         expression = 'rate(a{service=~"$service", mode=~"${mode}"}[$__rate_interval]) + b[$__range] / $__range_s'
-        expected = 'rate(a{service=~"a\\.b", mode=~".+"}[615s]) + b[604800s] / 604800'
+        expected = 'rate(a{service=~"a\\\\.b", mode=~".+"}[615s]) + b[604800s] / 604800'
         assert filled(expression, {"service": "a.b"}) == expected
 
     def test_each_query_is_asked_for_all_and_for_one_value_of_each_variable(self) -> None:
@@ -39,6 +40,8 @@ class TestQueries:
         found = [query for query in asked if query.title == "performance: Request rate A"]
         assert [query.selected for query in found] == ["All", "mode m", "service s"]
         assert [query for query in asked if "$" in query.expression] == []
+        for query in queries(panels.ONE):
+            promql_parser.parse(query.expression)
         assert {query.kind for query in asked} == {"range", "instant", "service", "mode", "tenant", "cache"}
 
     def test_series_of_the_week_before_are_known(self) -> None:
