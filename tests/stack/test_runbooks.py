@@ -19,6 +19,8 @@ from genai_stack import REPOSITORY, binaries
 PAGES = sorted((REPOSITORY / "docs" / "alerts").glob("*.md"))
 RULES = [rule.content for rule in rule_files.RULES]
 ALERTS = [rule for rule in RULES if "alert" in rule]
+EXAMPLES = ("service", "instance", "cache", "tenant", "pool", "tool", "model", "provider", "mode", "source", "gpu")
+"""Labels whose value in a query is made up: nobody has a service of that name."""
 SECTIONS = ["What it means", "What users notice", "How to confirm", "Causes", "What to do", "Tuning"]
 
 
@@ -58,6 +60,22 @@ class TestPage:
         titles = re.findall(r"^## (.*)$", page.read_text(), re.MULTILINE)
         assert [title.partition(",")[0] for title in titles] == SECTIONS
         assert page.read_text().startswith(f"# {page.stem}\n")
+
+    def test_says_first_what_to_do_first(self, page: Path) -> None:
+        """A box between the summary and the sections: what to do before all reading."""
+        lead = page.read_text().partition("\n## ")[0]
+        assert re.search(r"\n\n> \*\*First:\*\* \w[^\n]*(\n> [^\n]+)?\n\Z", lead)
+
+    def test_says_which_labels_are_made_up(self, page: Path) -> None:
+        """Before the first query, all of them: pasted as they are, such queries find nothing."""
+        text = page.read_text()
+        matchers = re.findall(rf'[{{, ]((?:{"|".join(EXAMPLES)})="[^"]+")', " ".join(queries(text)))
+        made_up = {matcher for matcher in matchers if not matcher.endswith('="__other__"')}
+        confirm = text.partition("## How to confirm\n\n")[2]
+        said = re.match(
+            r"In these queries, put your own values in the place of (.*?); the [\w' ]+ says? which\.\n", confirm
+        )
+        assert set(re.findall(r'`(\w+="[^"]+")`', said[1] if said else "")) == made_up
 
     def test_queries_can_be_pasted(self, page: Path, tmp_path: Path) -> None:
         """Prometheus accepts the syntax of every query; there is at least one."""
