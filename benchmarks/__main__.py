@@ -32,7 +32,10 @@ ONLY_WHEN_NAMED = {"panels"}
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option(
-    "--only", type=click.Choice(list(PARTS)), multiple=True, help="Measure only this; may be repeated. Panels: only so."
+    "--only",
+    type=click.Choice(list(PARTS)),
+    multiple=True,
+    help="Measure only this; may be repeated; panels only when named.",
 )
 @click.option("--rounds", type=click.IntRange(1), default=9, help="Rounds; figures are medians over them.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Also write JSON here.")
