@@ -53,7 +53,7 @@ $(RUNNABLE): pyproject.toml
 	    { echo "Python 3.11 or newer is needed; say which with: make PYTHON=/path/to/python $(MAKECMDGOALS)"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	    { echo "cannot make a virtual environment; on Debian: apt install python3-venv"; exit 2; }
-	@echo "installing the exporter into $(VENV) (once) ..."
+	@echo "installing the exporter and the demo into $(VENV) (once: about 250 MB, half a minute on a fast line) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[exporter,prices,inbox,demo]'
 	@touch $@
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import click
 
-from genai_exporter.cli_options import reading
+from genai_exporter.cli_options import Group, reading
 from genai_exporter.durations import positive_seconds
 from genai_stack import REPOSITORY, binaries, compose, native, ports, runfile
+from genai_stack import demo as demo_services
 from genai_stack.glance import Glance
 from genai_stack.layout import Layout
 from genai_stack.progress import Progress
@@ -22,7 +23,7 @@ _RUN_OPTION = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def main() -> None:
     """Start and stop the monitoring stack of this repository."""
 
@@ -70,7 +71,10 @@ def _up_natively(run: Path, demo: bool, for_seconds: float | None, port_offset: 
     native.prepare(layout)
     services, notes = native.services(layout, demo, report=click.echo)
     progress = Progress(notes=notes, glance=Glance(layout.url("prometheus")).text)
-    return Supervisor(services, layout.logs, progress).run(for_seconds)
+    try:
+        return Supervisor(services, layout.logs, progress).run(for_seconds)
+    finally:
+        demo_services.forget(run)
 
 
 @main.command()

@@ -43,6 +43,8 @@ class Child:
         self.ready = False
         self.ended: int | None = None
         """Exit code (negative: minus the signal's number), or None while it runs."""
+        self.told_to_end = False
+        """Whether ``stop`` was called while it ran, so that its end is no surprise."""
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -71,6 +73,7 @@ class Child:
     def stop(self, number: int) -> None:
         """Send a signal to the child's group if it runs."""
         if self.ended is None:
+            self.told_to_end = True
             self._signal(number)
 
     def last_lines(self, count: int = 15) -> str:

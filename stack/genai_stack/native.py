@@ -5,6 +5,7 @@ the run directory gets links to ``prometheus.yml`` and ``rules/``, and target fi
 """
 
 import os
+import shlex
 from pathlib import Path
 
 import yaml
@@ -18,6 +19,9 @@ from genai_stack.ports import HOST
 _JOBS = ("exporter", "prometheus", "alertmanager")
 _OWN_JOBS = ("applications", "blackbox")
 """Jobs whose targets people add themselves: their files are kept."""
+
+_WITHOUT_PAGE = ("prometheus-alertmanager",)
+"""Names of Alertmanager where it is packaged without its web page, which is Debian's."""
 
 
 def prepare(layout: Layout) -> None:
@@ -139,11 +143,30 @@ def grafana_home(program: Path) -> Path | None:
     return next((home for home in candidates if (home / "conf" / "defaults.ini").is_file()), None)
 
 
-def _example(layout: Layout) -> str:
-    """A command that shows data; Debian's Prometheus has no web page, so the hint must work without one."""
-    promtool = binaries.find("promtool") or "promtool"
+def _without_grafana(layout: Layout) -> list[str]:
+    """Reason, remedy, and a command that shows data; Debian's Prometheus has no web page, so it must do without one."""
+    oldest = ".".join(map(str, binaries.PROGRAMS["grafana"].oldest))
     expression = f"sum by (model) (rate({catalog.LLM_CALL.metrics[0].name}[1m]))"
-    return f"{promtool} query instant {layout.url('prometheus')} '{expression}'"
+    return [
+        f"Grafana is missing, so there are no dashboards: none of version {oldest} or newer was found.",
+        f"{binaries.PROGRAMS['grafana'].remedy} Then run `make up` again. Until then, ask Prometheus:",
+        f"  {_tool('promtool')} query instant {layout.url('prometheus')} '{expression}'",
+    ]
+
+
+def _without_silence_page(layout: Layout) -> list[str]:
+    """A command in place of the form that silence links of notifications lead to."""
+    return [
+        "Silence links in notifications lead nowhere: Alertmanager as Debian packages it has no web page. Instead:",
+        f"  {_tool('amtool')} --alertmanager.url={layout.url('alertmanager')} silence add alertname=GenAIHighLatency "
+        "--duration=1h --comment=known",
+    ]
+
+
+def _tool(name: str) -> str:
+    """A program as people type it here; the cache is not on PATH."""
+    found = binaries.find(name)
+    return shlex.quote(places.shown(found)) if found else name
 
 
 def services(layout: Layout, with_demo: bool, report: binaries.Report) -> tuple[list[Service], list[str]]:
@@ -153,35 +176,35 @@ def services(layout: Layout, with_demo: bool, report: binaries.Report) -> tuple[
     Alertmanager is missing for good. Grafana is optional.
     """
     binaries.fetch(["prometheus", "alertmanager", "promtool"], report=report)
-    written = receivers.write(layout)
+    program = binaries.find("grafana")
+    home = grafana_home(program) if program else None
+    has_grafana = program is not None and home is not None
+    written = receivers.write(layout, grafana=has_grafana)
+    alerts = binaries.require("alertmanager")
     running = [
         exporter(layout),
         prometheus(layout, binaries.require("prometheus")),
-        alertmanager(layout, binaries.require("alertmanager"), written.config),
+        alertmanager(layout, alerts, written.config),
     ]
     notes: list[str] = []
     if written.to_inbox:
         running.append(receivers.inbox(layout))
         notes.append(receivers.note(written.to_inbox))
-    program = binaries.find("grafana")
-    home = grafana_home(program) if program else None
-    has_grafana = program is not None and home is not None
     notes[:0] = places.lines(layout.url, grafana=has_grafana, demo=with_demo, inbox=bool(written.to_inbox))
     if program and home:
         running.append(grafana(layout, program, home))
         notes.append(f"Grafana: user admin, password in {layout.run / 'secrets' / 'grafana_admin_password'}")
     else:
-        oldest = ".".join(map(str, binaries.PROGRAMS["grafana"].oldest))
-        notes.append(
-            f"Grafana is missing, so the dashboards are not shown: no Grafana {oldest} or newer was found, "
-            f"and it cannot be fetched as the other servers are. {binaries.PROGRAMS['grafana'].remedy} "
-            f"Then run `make up` again. Until then, ask Prometheus: {_example(layout)}"
-        )
+        notes += _without_grafana(layout)
+    if alerts.name in _WITHOUT_PAGE:
+        notes += _without_silence_page(layout)
     if with_demo:
         demo.prepare(layout)
         running += demo.services(layout)
         notes += _backfilled(layout, report)
         notes.append(places.next_step(demo.option(layout)))
+    else:
+        notes.append(places.recording(layout.metrics))
     return running, notes
 
 

@@ -1,6 +1,7 @@
 """Where people find things once the stack runs, and what to do first."""
 
 import json
+import shlex
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from genai_stack import REPOSITORY
 URL = Callable[[str], str]
 """Address of a service by its name, ending in a slash."""
 
-_FIRST_FAULT = "fault latency --for 5m"
+_FIRST_FAULT = "fault latency"
 
 
 def lines(url: URL, *, grafana: bool, demo: bool, inbox: bool) -> list[str]:
@@ -40,6 +41,11 @@ def dashboards() -> dict[str, str]:
 def next_step(option: str) -> str:
     """Return what to try first; ``option``: how the exporter's command finds the demo, or nothing."""
     return f"Next: {shown(program('genai-exporter'))} demo{option} {_FIRST_FAULT}"
+
+
+def recording(metrics: Path) -> str:
+    """Return how an application records into the directory that the exporter reads."""
+    return f"Next: GENAI_METRICS_DIR={shlex.quote(str(metrics))} GENAI_SERVICE_NAME=chat python app.py"
 
 
 def program(name: str) -> Path:

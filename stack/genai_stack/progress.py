@@ -1,5 +1,6 @@
 """What the supervisor shows: a live table on a terminal, one line a change elsewhere."""
 
+import signal
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -10,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from genai_stack import places
 from genai_stack.children import Child
 
 GLANCE_SECONDS = 60.0
@@ -67,7 +69,7 @@ class Progress:
         self._ready = True
         self._say(f"All ready after {time.monotonic() - self._started:.1f} s. Ctrl-C stops everything.")
         for note in self._notes:
-            self._say(note)
+            self._say(note, wrapped=not note.startswith(_PASTED))
 
     def stopping(self) -> None:
         """Say that the end has begun."""
@@ -83,15 +85,27 @@ class Progress:
         """Say what went wrong."""
         self._say(f"Failed: {failure}")
 
-    def _say(self, line: str) -> None:
+    def _say(self, line: str, wrapped: bool = False) -> None:
         # Text, not str: square brackets in a log line are no markup.
-        self._console.print(Text(line))
+        self._console.print(Text(line), soft_wrap=not (wrapped and self._console.is_terminal))
+
+
+_PASTED = ("  ", "Next: ")
+"""Beginnings of notes that are addresses and commands: a line break within would be pasted, too."""
+
+_ASKED = frozenset((0, -signal.SIGTERM))
+"""How services end that were asked to."""
+
+_COLOURS = {"ready": "green", "starting": "yellow", "stopped": "dim", "killed": "yellow"}
+"""Colour of each state; all others are failures."""
 
 
 def _state(child: Child) -> str:
-    if child.ended is not None:
-        return f"ended ({child.ended})"
-    return "ready" if child.ready else "starting"
+    if child.ended is None:
+        return "ready" if child.ready else "starting"
+    if child.told_to_end and child.ended in _ASKED:
+        return "stopped"
+    return "killed" if child.told_to_end and child.ended == -signal.SIGKILL else f"ended ({child.ended})"
 
 
 def _table(children: Sequence[Child]) -> Table:
@@ -100,8 +114,7 @@ def _table(children: Sequence[Child]) -> Table:
         table.add_column(heading, overflow="fold", min_width=width or None)
     for child in children:
         state = _state(child)
-        if state == "starting":
-            state += "." * (1 + int(time.monotonic() * 4) % 3)
-        colour = "red" if child.ended is not None else "green" if child.ready else "yellow"
-        table.add_row(child.service.name, Text(state, style=colour), child.service.url, str(child.log))
+        dots = "." * (1 + int(time.monotonic() * 4) % 3) if state == "starting" else ""
+        shown = Text(state + dots, style=_COLOURS.get(state, "red"))
+        table.add_row(child.service.name, shown, child.service.url, places.shown(child.log))
     return table

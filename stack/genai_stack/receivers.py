@@ -7,11 +7,18 @@ from genai_stack import REPOSITORY, notifications
 from genai_stack.children import Service
 from genai_stack.layout import Layout
 
+_WITHOUT_GRAFANA = "docs/without-grafana.md#"
+"""Page of the inbox where links to dashboards lead without Grafana; the dashboard's path becomes a fragment of it."""
 
-def write(layout: Layout) -> notifications.Written:
-    """Write Alertmanager's configuration; what has no secret goes to the inbox of this run. Raises ``ValueError``."""
+
+def write(layout: Layout, *, grafana: bool) -> notifications.Written:
+    """Write Alertmanager's configuration; what has no secret goes to the inbox of this run. Raises ``ValueError``.
+
+    ``grafana``: whether it runs, so that links to dashboards can lead there.
+    """
     url = layout.url("inbox").rstrip("/")
-    links = {notifications.RUNBOOKS: url, notifications.GRAFANA: layout.url("grafana").rstrip("/")}
+    dashboards = layout.url("grafana").rstrip("/") if grafana else layout.url("inbox") + _WITHOUT_GRAFANA
+    links = {notifications.RUNBOOKS: url, notifications.GRAFANA: dashboards}
     inbox = notifications.Inbox(url, layout.address("inbox_smtp"))
     return notifications.write(layout.run / "secrets" / "alertmanager", inbox, links)
 

@@ -92,7 +92,9 @@ class TestSupervisor:
             assert run.end() == 0
             assert f"serve-{one}: ready http://127.0.0.1:{one}/" in run.output
             # Asked, not killed: a server gets the time to write what it holds.
-            assert f"serve-{two}: ended (-15)" in run.output
+            assert f"serve-{one}: stopped" in run.output
+            assert f"serve-{two}: stopped" in run.output
+            assert "ended" not in run.output
         assert not listens(one)
         assert not listens(two)
 
@@ -111,6 +113,8 @@ class TestSupervisor:
         with supervised(tmp_path, f"serve:{stays}", f"dies:{dies}") as run:
             assert run.end() == 1
             assert f"dies-{dies} ended with code 3" in run.output
+            assert f"dies-{dies}: ended (3)" in run.output
+            assert f"serve-{stays}: stopped" in run.output
             assert "something [broke]" in run.output
         assert not listens(stays)
 
@@ -129,7 +133,7 @@ class TestSupervisor:
             run.wait_ready()
             run.process.send_signal(signal.SIGINT)
             assert run.end() == 0
-            assert "ended (-9)" in run.output
+            assert f"deaf-{port}: killed" in run.output
         assert not listens(port)
 
     def test_a_second_interrupt_kills_at_once(self, tmp_path: Path) -> None:

@@ -35,6 +35,12 @@ def fetched(url: str) -> Any:
         return None
 
 
+def read(url: str) -> bytes:
+    """What a loopback address answers; raises ``OSError`` for anything but success."""
+    with OPENER.open(url, timeout=5) as response:
+        return bytes(response.read())
+
+
 class Stack:
     """A native stack of its own in a process of its own."""
 
@@ -125,11 +131,29 @@ class TestUp:
         assert {"Prometheus", "Alertmanager", "Inbox", "Exporter", "Demo service"} <= set(places)
         shown = [f"Dashboard {topic}" in places for topic in ("Performance", "Cache", "Cost", "Health")]
         assert all(shown) or "Grafana is missing" in stack.output
+        assert all(read(places[name]) for name in ("Exporter", "Inbox", "Demo service"))
         suggested = re.search(r"^Next: (.+)$", stack.output, re.MULTILINE)
         assert suggested
-        command = suggested[1].replace("fault latency --for 5m", "faults").split()
+        command = suggested[1].replace("fault latency", "faults").split()
         listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=Path.cwd())
         assert "GenAIHighLatency" in listed.stdout
+
+    def test_links_to_dashboards_lead_to_a_page(self, stack: Stack) -> None:
+        """Without Grafana to one of the inbox that says so, instead of to a port that nobody listens on."""
+        links = (stack.run / "secrets" / "alertmanager" / "templates" / "links.tmpl").read_text()
+        base = re.search('"genai.base.grafana" }}(.*){{', links)
+        assert base
+        page = read(f"{base[1]}/d/genai-cost").decode()
+        assert ("no Grafana runs beside this stack" in page) == ("Grafana is missing" in stack.output)
+
+    def test_what_has_no_page_has_a_command(self, stack: Stack) -> None:
+        """Those that stand for Prometheus's page and Alertmanager's form can be pasted as they are."""
+        for query in re.findall(r"^  (.*promtool .+)$", stack.output, re.MULTILINE):
+            subprocess.run(query, shell=True, capture_output=True, timeout=60, check=True)
+        for silence in re.findall(r"^  (.*amtool .+)$", stack.output, re.MULTILINE):
+            subprocess.run(silence, shell=True, capture_output=True, timeout=60, check=True)
+            kept = fetched(f"{stack.url('alertmanager')}api/v2/silences")
+            assert [matcher["value"] for each in kept for matcher in each["matchers"]] == ["GenAIHighLatency"]
 
     def test_every_target_is_scraped(self, stack: Stack) -> None:
         """Exporter, Prometheus and Alertmanager are up under their job names."""
@@ -176,6 +200,9 @@ class TestUp:
         assert stack.process.wait(timeout=30) == 0, stack.output
         assert all(ports.is_free(port) for port in listening)
         assert runfile.running(stack.run) is None
+        assert not (stack.run / "demo.json").exists(), "the demo would be looked for where none is any more"
+        assert "ended (" not in stack.output
+        assert "level=WARN" not in (stack.run / "logs" / "alertmanager.log").read_text()
         again = finished(*down)
         assert "Nothing to stop" in again.stdout
 
@@ -220,6 +247,11 @@ class TestPlaces:
             ["Dashboard", "Health", "http://grafana/d/genai-health"],
         ]
         assert len({line.index("http") for line in lines}) == 1
+
+    def test_without_the_demo_it_says_how_to_record(self) -> None:
+        """A command line whose directory the shell takes for what it is."""
+        line = places.recording(Path("/run/my metrics"))
+        assert line == "Next: GENAI_METRICS_DIR='/run/my metrics' GENAI_SERVICE_NAME=chat python app.py"
 
     def test_what_does_not_run_is_not_named(self) -> None:
         """Neither Grafana nor inbox nor demo."""
