@@ -4,10 +4,11 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
+from html import escape
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 
 from genai_metrics import track_feedback, warm_up
 from rag_service.answers import Answer, Asked, FaultWanted, Feedback
@@ -20,6 +21,24 @@ from rag_service.settings import Settings
 
 _FAILED = 502
 """Status of an answer that failed: by then the providers have."""
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>rag_service</title></head>
+<body>
+<h1>rag_service</h1>
+<p>The service that the demo monitors. It has no pages but this one; programs ask it:</p>
+<pre>curl -s localhost:8200/ask -H 'Content-Type: application/json' -d '{"question": "How heavy is the Heron 2?"}'</pre>
+<ul>
+<li><code>POST /ask</code>: answers a question</li>
+<li><code>POST /feedback</code>: takes a thumb up or down</li>
+<li><a href="faults"><code>/faults</code></a>: what <code>genai-exporter demo fault NAME</code> can provoke</li>
+<li><a href="healthz"><code>/healthz</code></a>: whether it runs</li>
+</ul>
+</body>
+</html>
+"""
 
 
 def build(settings: Settings) -> FastAPI:
@@ -65,6 +84,10 @@ def build(settings: Settings) -> FastAPI:
         if said.rating == "down" and said.question is not None:
             # An answer that a user found bad is not given to others.
             backends.caches.responses.pop(Caches.key(said.mode, said.question), None)
+
+    @app.get("/", response_class=HTMLResponse)
+    async def page(request: Request) -> str:
+        return _PAGE.replace("localhost:8200", escape(request.url.netloc))
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

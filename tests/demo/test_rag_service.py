@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from fake_llm_process import FakeLlm
 from rag_service_process import RagService, Scrape, fresh, quick_llm, rag_service
-from servers import wait_for
+from servers import get, wait_for
 
 from genai_metrics.catalog import BLOCK_KINDS
 
@@ -57,6 +58,14 @@ class TestAnswers:
         assert body["sources"]
         assert body["models"]
         assert grown.sum("genai_workflow_duration_seconds_count", mode=mode, outcome="success") == 1
+
+    def test_whoever_opens_the_address_is_told_what_it_is(self, service: RagService) -> None:
+        """A page with links that work, and a command that asks this service, as it was addressed."""
+        page = get(f"{service.url}/").decode()
+        links = re.findall('href="(.+?)"', page)
+        assert links == ["faults", "healthz"]
+        assert all(get(f"{service.url}/{link}") for link in links)
+        assert f"curl -s {service.url.removeprefix('http://')}/ask" in page
 
     def test_finds_the_document_that_is_meant(self, service: RagService) -> None:
         """Retrieval over the corpus is real: the product's own page is among the sources."""
