@@ -25,7 +25,7 @@ CMD ["serve", "--metrics-dir", "/var/lib/genai-metrics", "--web.listen-address",
 
 FROM exporter AS inbox
 USER root
-RUN pip install --no-cache-dir "aiosmtpd>=1.4.6,<2"
+RUN pip install --no-cache-dir "aiosmtpd>=1.4.6,<2" "markdown-it-py>=3,<5"
 COPY examples/inbox /opt/inbox/inbox
 RUN chmod -R a+rX /opt
 ENV PYTHONPATH=/opt/inbox

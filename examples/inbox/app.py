@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainT
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from inbox import mail, pagerduty, slack
+from inbox import documents, mail, pagerduty, slack
 from inbox.arrivals import Arrivals
 
 LARGEST_BYTES = 2**20
@@ -22,6 +22,11 @@ _STATIC = Path(__file__).parent / "static"
 # Nothing from elsewhere, nothing inline: whatever a message contains, it stays text.
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+# Documents are the user's own, and still have no business with scripts. Pictures carry their styles.
+_DOCUMENT_POLICY = (
+    "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 # A mail is shown in a frame without scripts, forms or an origin; it may carry styles, and links open in a new window.
@@ -97,13 +102,16 @@ class _Views:
         return HTMLResponse(mail.document(arrival.content), headers={"Content-Security-Policy": _MAIL_POLICY, **_SAFE})
 
     async def document(self, request: Request) -> Response:
-        """A Markdown file, as text."""
+        """A Markdown file as a page, or a picture of one."""
         if self._docs is None:
             raise HTTPException(404, "The inbox was started without --docs.")
         path = (self._docs / request.path_params["path"]).resolve()
-        if not path.is_relative_to(self._docs) or path.suffix != ".md" or not path.is_file():
+        if not path.is_relative_to(self._docs) or path.suffix not in (".md", ".svg") or not path.is_file():
             raise HTTPException(404, "There is no such page.")
-        return PlainTextResponse(path.read_text(), headers=_SAFE)
+        headers = {"Content-Security-Policy": _DOCUMENT_POLICY, **_SAFE}
+        if path.suffix == ".svg":
+            return FileResponse(path, headers=headers)
+        return HTMLResponse(documents.page(path), headers=headers)
 
     async def ready(self, request: Request) -> Response:
         """Answers as soon as the inbox does."""

@@ -8,6 +8,7 @@ import yaml
 from click.testing import CliRunner
 
 from genai_stack import REPOSITORY, __main__, ports
+from inbox import documents
 
 PAGES = sorted(
     path
@@ -21,6 +22,18 @@ def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link names a file or folder that is there."""
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_links_to_sections_lead_there(page: Path) -> None:
+    """Each link with a ``#`` names a heading of the page that it leads to."""
+    links = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", page.read_text())
+    missed = []
+    for name, section in links:
+        target = (page.parent / name) if name else page
+        headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+        missed += [] if section in {documents.anchor(heading.replace("`", "")) for heading in headings} else [section]
+    assert missed == []
 
 
 def test_every_page_can_be_reached() -> None:

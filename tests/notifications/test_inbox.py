@@ -11,6 +11,7 @@ from inbox_process import KEY, Inbox, inbox
 from servers import get
 
 from genai_stack import REPOSITORY
+from inbox import documents
 from inbox.arrivals import KEPT, Arrivals
 from inbox.slack import pieces
 
@@ -91,10 +92,25 @@ class TestKept:
 class TestPages:
     """What else it serves."""
 
-    def test_runbooks_are_shown_as_text(self, server: Inbox) -> None:
-        """The link of a message leads to the page."""
-        page = get(f"{server.url}/docs/alerts/Watchdog.md").decode()
-        assert page == (REPOSITORY / "docs" / "alerts" / "Watchdog.md").read_text()
+    def test_runbooks_can_be_read(self, server: Inbox) -> None:
+        """The link of a message leads to the page: sections at the top, what to do first, queries, tables, links."""
+        page = get(f"{server.url}/docs/alerts/GenAIHighErrorRate.md").decode()
+        assert '<nav aria-label="Sections"><a href="/">Inbox</a><a href="#what-it-means">What it means</a>' in page
+        assert page.index("<blockquote>") < page.index('<h2 id="what-it-means">What it means</h2>')
+        assert '<code class="language-promql">' in page
+        assert "<td><code>401</code>, <code>403</code>, <code>AuthenticationError</code></td>" in page
+        assert '<a href="GenAIRateLimited.md">GenAIRateLimited</a>' in page
+
+    def test_pictures_of_pages_too(self, server: Inbox) -> None:
+        """Those beside the Markdown files."""
+        assert get(f"{server.url}/docs/images/tour-week.svg").startswith(b"<svg")
+
+    def test_html_within_a_page_is_left_out(self, tmp_path: Path) -> None:
+        """Comments and tags do not show, and a link that runs something is none."""
+        file = tmp_path / "page.md"
+        file.write_text("<!-- made -->\n\na <b onclick=x>b</b> [c](javascript:x) <script>x</script>\n")
+        content = documents.page(file).partition("<article>")[2].partition("</article>")[0]
+        assert content == "\n<p>a b [c](javascript:x) x</p>\n"
 
     @pytest.mark.parametrize("path", ["/docs/../README.md", "/docs/%2e%2e/README.md", "/docs/metrics_reference.py"])
     def test_nothing_else_is(self, server: Inbox, path: str) -> None:

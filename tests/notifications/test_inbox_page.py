@@ -97,3 +97,17 @@ class TestPage:
         assert browser.value("document.documentElement.scrollWidth") <= 360
         browser.screenshot(tmp_path / "narrow.png")
         assert (tmp_path / "narrow.png").read_bytes() != (tmp_path / "wide.png").read_bytes()
+
+    def test_a_runbook_can_be_read(self, shown: tuple[Inbox, Page]) -> None:
+        """What is to be done first is in sight, at any width; one click takes a whole query."""
+        server, browser = shown
+        for width in (1280, 360):
+            browser.open(f"{server.url}/docs/alerts/GenAIHighErrorRate.md", width=width)
+            first = "document.querySelector('blockquote').getBoundingClientRect()"
+            assert browser.value(f"{first}.top > 0 && {first}.bottom < innerHeight")
+            assert browser.value("document.documentElement.scrollWidth") <= width
+        taken = "getComputedStyle(document.querySelector('.language-promql')).userSelect"
+        assert browser.value(taken) == "all"
+        browser.value("document.querySelector('a[href=\"#what-to-do\"]').click()")
+        wait_for("the section", lambda: browser.value("scrollY") > 0)
+        assert browser.complaints == []
