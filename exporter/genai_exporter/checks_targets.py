@@ -10,7 +10,7 @@ from pathlib import Path
 from genai_exporter.checks_files import named_by
 from genai_exporter.checks_findings import Findings
 from genai_metrics import yamlfile
-from genai_metrics.yamlfile import Section, Sequence, YamlError
+from genai_metrics.yamlfile import Section, Sequence, YamlError, nearest
 
 MOUNTED = "/etc/prometheus"
 """Where containers have the folder of Prometheus's configuration."""
@@ -43,7 +43,9 @@ def judge(path: Path, findings: Findings) -> None:
 def judge_group(group: Section, findings: Findings) -> None:
     """Judge targets that share labels."""
     with findings.collecting(group.path):
-        group.check_keys(_GROUP_KEYS)
+        for key in group.keys():  # noqa: SIM118
+            if key not in _GROUP_KEYS:
+                raise group.error(f"unknown key {key!r} in a group of targets; {nearest(key, _GROUP_KEYS)}", key)
         if not group.has("targets"):
             raise group.error('a group without targets; add targets: ["HOST:PORT"]')
         for target in group.texts("targets"):

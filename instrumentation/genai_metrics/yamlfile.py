@@ -27,6 +27,10 @@ _REQUIRED = object()
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
+# Of `{ price: 3,000 }`, whose second key is 000.
+_COMMA = "within { } a comma ends a value: write a number without it, such as 3000 or 0.5"
+
+
 class YamlError(ValueError):
     """A file that cannot be used; the text names file, line and key, and says what to do."""
 
@@ -89,7 +93,8 @@ class Section:
         for key in self.entries:
             if key not in allowed:
                 where = f" in {self.key}" if self.key else ""
-                raise self.error(f"unknown key {key!r}{where}; {nearest(key, allowed)}", key)
+                remedy = _COMMA if key.isdigit() else nearest(key, allowed)
+                raise self.error(f"unknown key {key!r}{where}; {remedy}", key)
 
     @overload
     def text(self, key: str) -> str: ...
@@ -266,6 +271,8 @@ def read_value(path: Path) -> Value | None:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         problem = error.problem or error.context or "cannot be parsed"
+        begun = error.context_mark.line + 1 if error.context_mark else line
+        problem += f" in what begins on line {begun}" if begun != line else ""
         remedy = syntax(problem, error.context or "")
         raise YamlError(f"{path}:{line}: not valid YAML: {problem}; {remedy}") from error
     except yaml.reader.ReaderError as error:

@@ -9,6 +9,7 @@ import pytest
 import trustme
 from check_runs import check, run
 
+from genai_exporter import checks_tools
 from genai_stack import binaries
 
 REPOSITORY = Path(__file__).parents[2]
@@ -256,6 +257,40 @@ class TestPrograms:
         (tmp_path / "prometheus.yml").write_text(PROMETHEUS + "rule_files: [thresholds.yml]\n")
         [problem] = check(tmp_path, path=tools).problems
         assert "expr: '87C' is not a number" in problem
+
+    def test_a_broken_rule_file_is_told_once(self, tmp_path: Path, tools: str) -> None:
+        """promtool reads it for Prometheus's configuration, and names another line."""
+        (tmp_path / "mine.yml").write_text(
+            "groups:\n- name: a\n  rules:\n  - { record: b, expr: 1\n  - { record: c }\n"
+        )
+        (tmp_path / "prometheus.yml").write_text(PROMETHEUS + "rule_files: [mine.yml]\nglobul: {}\n")
+        assert check(tmp_path / "prometheus.yml", path=tools).problems == [
+            "mine.yml:5: not valid YAML: expected ',' or '}', but got '{' in what begins on line 4; check indentation, "
+            "colons and quotes",
+            "prometheus.yml:4: promtool: field globul not found in type config.plain; mend it as promtool says",
+        ]
+
+    def test_those_that_a_clone_has_fetched(self, tmp_path: Path) -> None:
+        """They need not be on PATH; a clone's folder is where this repository fetches them to."""
+        folder = tmp_path / "cache" / "package" / "usr" / "bin"
+        folder.mkdir(parents=True)
+        for name in ("promtool", "amtool"):
+            (folder / name).symlink_to(binaries.require(name))
+        (tmp_path / "mine.yml").write_text("groups:\n- { name: a, rules: [{ record: 'a:b', expr: sum( }] }\n")
+        (tmp_path / "alertmanager.yml").write_text(ALERTMANAGER + "globul: {}\n")
+        files = (tmp_path / "mine.yml", tmp_path / "alertmanager.yml")
+        assert check(*files).problems == []
+        done = check(*files, cache=str(tmp_path / "cache"))
+        assert done.told["missing_tools"] == []
+        assert [re.findall("amtool|promtool", problem)[0] for problem in done.problems] == ["amtool", "promtool"]
+        assert checks_tools.CACHE == binaries.CACHE
+
+    def test_one_that_would_read_nothing_is_not_missed(self, tmp_path: Path) -> None:
+        """Prices are none of their business."""
+        (tmp_path / "prices.yml").write_text("prices: []\n")
+        assert run(cwd=tmp_path).stdout == "1 file checked, no problems\n"
+        (tmp_path / "alertmanager.yml").write_text(ALERTMANAGER)
+        assert run(cwd=tmp_path).stdout == f"{NOT_ASKED.format('amtool')}\n2 files checked, no problems\n"
 
     def test_a_program_that_cannot_run(self, tmp_path: Path) -> None:
         """It is a problem, and no traceback."""

@@ -145,6 +145,33 @@ class TestSecretFiles:
         path.parent.chmod(0o750)
         assert judge(self.TEXT) == ([], [])
 
+    def test_a_key_of_another_length(self, judge: Judge, tmp_path: Path) -> None:
+        """PagerDuty's have 32 characters; how many there are is said, not which."""
+        path = tmp_path / "key"
+        text = RIGHT + "    pagerduty_configs: [{ routing_key_file: key }]\n"
+        path.write_text("abcde\n")
+        path.chmod(0o600)
+        assert judge(text)[0] == [
+            f"7: routing_key_file: {path} holds 5 characters, but an integration key of PagerDuty has 32; copy it from "
+            "the service's Integrations"
+        ]
+        path.write_text("0123456789abcdef" * 2 + "\n")
+        assert judge(text) == ([], [])
+
+    @pytest.mark.parametrize("key", ["slack_configs: [{ api_url_file", "webhook_configs: [{ url_file"])
+    def test_an_address_that_is_none(self, judge: Judge, tmp_path: Path, key: str) -> None:
+        """Without https:// in front, or two in a file."""
+        path = tmp_path / "address"
+        text = f"{RIGHT.partition('    slack')[0]}    {key}: address }}]\n"
+        for wrong in ("hooks.slack.com/services/x", "https://a.example/x\nhttps://b.example/y"):
+            path.write_text(wrong)
+            path.chmod(0o600)
+            assert judge(text)[0] == [
+                f"5: {key.rpartition(' ')[2]}: {path} must hold one address that begins with https://; copy it again"
+            ]
+        path.write_text("https://hooks.slack.com/services/x\n")
+        assert judge(text) == ([], [])
+
     def test_certificates_are_no_secret(self, judge: Judge, tmp_path: Path) -> None:
         """Everybody may read them."""
         tmp_path.chmod(0o755)

@@ -156,6 +156,15 @@ def test_overrides_are_right(judge: Judge) -> None:
             "expr: '$30' is not a number; write 30, without a currency",
         ),
         (
+            rule("threshold:budget_monthly_usd", "3,000", severity="warning", service="x"),
+            "unknown key '000' in groups[1].rules[5]; within { } a comma ends a value: write a number without it, "
+            "such as 3000 or 0.5",
+        ),
+        (
+            rule("threshold:budget_daily_usd", 0, severity="warning", service="x"),
+            "genai:threshold:budget_daily_usd: 0 is no budget",
+        ),
+        (
             rule("budget:daily_usd", 0, tenant="x"),
             "genai:budget:daily_usd: 0 is no budget, its alert would fire at the first cent; write the dollars that "
             "may be spent, 0.01 if none may",

@@ -63,6 +63,7 @@ class TestReading:
             ("a: 1\n<<: 2", 2, "'<<' takes a mapping, not '2'"),
             ("a: 1\nb: \x07", 2, "not text"),
             ("a: 1\nb: *c", 2, "put quotes around a text that begins with *, such as '*/llama-*'"),
+            ("a: 1\nb: { c: 1\nd: 2\n", 3, "expected ',' or '}', but got ':' in what begins on line 2"),
             ("a: 1\nb: @c", 2, "put quotes around a text that begins with @"),
         ],
     )
@@ -102,7 +103,7 @@ class TestReading:
         with pytest.raises(YamlError, match=r"PyYAML is needed .* run: pip install pyyaml"):
             section(tmp_path, "a: 1")
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.one_of(st.binary(max_size=60), st.text(alphabet="ab:-[]{}&*!<>?|'\"# \n\t", max_size=40)))
     def test_any_bytes_give_a_section_or_an_error_that_names_the_file(self, tmp_path: Path, data: bytes | str) -> None:
         """Never another exception."""
