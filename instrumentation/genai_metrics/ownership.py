@@ -58,8 +58,10 @@ def check_directory(status: os.stat_result, path: Path, shared: str | None = Non
     """
     mode, uid = stat.S_IMODE(status.st_mode), os.geteuid()
     if mode & _OTHERS_MAY_WRITE:
+        # Where the sticky bit is set, as of /tmp, all are meant to write.
+        closing = "" if mode & stat.S_ISVTX else f"run chmod o-w {path}, or "
         raise UnsafeDirectoryError(
-            f"every user of this machine may write to {path} (mode {mode:04o}): run chmod o-w {path}, or name a "
+            f"every user of this machine may write to {path} (mode {mode:04o}): {closing}name a "
             "folder in it that does not exist yet, which is then made for this user alone"
         )
     if shared == GROUP:

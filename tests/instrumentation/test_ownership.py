@@ -103,7 +103,7 @@ class TestRefused:
         ("bits", "shared", "message"),
         [
             (0o777, None, "every user of this machine may write to {} (mode 0777): run chmod o-w {}, or name a folder"),
-            (0o1777, None, "every user of this machine may write to {} (mode 1777)"),
+            (0o1777, None, "every user of this machine may write to {} (mode 1777): name a folder in it that"),
             (0o702, "group", "every user of this machine may write to {} (mode 0702)"),
             (0o770, None, "may write to {} (mode 0770): run chmod g-w {}, or, where users of this group share it"),
         ],
