@@ -95,10 +95,21 @@ class TestSilencing:
         matchers = {matcher["name"]: matcher["value"] for matcher in made["matchers"]}
         assert matchers == {"alertname": "GenAIHighLatency", "service": service}
 
-    @pytest.mark.parametrize("name", ["tour.md", "notifications.md"])
-    def test_the_path_is_where_it_is_fetched_to(self, name: str) -> None:
-        """Pages name ``amtool`` where ``make up`` and ``make servers`` put it."""
+
+class TestWithoutContainers:
+    """Whoever runs all natively has no ``docker compose logs``, and no ``amtool`` on PATH."""
+
+    def test_amtool_is_named_where_it_is_fetched_to(self) -> None:
+        """By each page that has it in a console, but for those who have installed it."""
         program = binaries.PROGRAMS["amtool"]
         path = binaries.CACHE / str(program.package) / "usr/bin" / "amtool"
         assert str(path.relative_to(REPOSITORY)) == FETCHED
-        assert FETCHED in (REPOSITORY / "docs" / name).read_text()
+        used = [page for page in PAGES if re.search(r"^ *\$ (\S*/)?amtool ", page.read_text(), re.MULTILINE)]
+        assert len(used) == 4
+        assert [page.name for page in used if FETCHED not in page.read_text()] == []
+
+    def test_logs_are_files_there(self) -> None:
+        """Each page that reads a log of a container reads the file, too."""
+        used = [page for page in PAGES if "docker compose logs" in page.read_text()]
+        assert len(used) > 5
+        assert [page.name for page in used if ".run/logs/" not in page.read_text()] == []
