@@ -263,10 +263,16 @@ class TestPrograms:
         (tmp_path / "mine.yml").write_text(
             "groups:\n- name: a\n  rules:\n  - { record: b, expr: 1\n  - { record: c }\n"
         )
-        (tmp_path / "prometheus.yml").write_text(PROMETHEUS + "rule_files: [mine.yml]\nglobul: {}\n")
-        assert check(tmp_path / "prometheus.yml", path=tools).problems == [
+        path = tmp_path / "prometheus.yml"
+        path.write_text(PROMETHEUS + "rule_files: [mine.yml]\n")
+        expected = (
             "mine.yml:5: not valid YAML: expected ',' or '}', but got '{' in what begins on line 4; check indentation, "
-            "colons and quotes",
+            "colons and quotes"
+        )
+        assert check(path, path=tools).problems == [expected]
+        path.write_text(path.read_text() + "globul: {}\n")
+        assert check(path, path=tools).problems == [
+            expected,
             "prometheus.yml:4: promtool: field globul not found in type config.plain; mend it as promtool says",
         ]
 
