@@ -38,7 +38,7 @@ _ABOUT = (
 _TASKS = (
     "Where is my order F-4711 and when will it arrive?", "Where is my order F-1234?",
     "How much is 3 times 49.90 plus 4.95 shipping?", "On which date does my 60 day return period from 1 March end?",
-    "How many ounces are 1350 grams?", "What is 12 kilometres in miles?", "Is the shop open on 24 December?",
+    "How many ounces are 1350 grams?", "How many miles are 12 kilometres?", "Is the shop open on 24 December?",
     "Which tent is lighter, Heron or Bittern, and by how much?",
 )  # fmt: skip
 _REPORTS = (

@@ -88,6 +88,7 @@ class Control:
             "name": fault.name,
             "description": fault.description,
             "alert": "/".join(fault.alerts) or None,
+            "follows": dict(fault.follows),
             "how_long_until_it_shows": fault.shows_after_seconds,
             "needs_seconds": fault.needs_seconds,
             "active_until": until,

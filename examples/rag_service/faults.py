@@ -12,6 +12,7 @@ class Fault:
     ``alerts``: names of the alerts that it should raise, none where the point is that nothing happens.
     ``shows_after_seconds``: until the first of them fires at the demo's own load: its window fills, then its ``for``.
     ``needs_seconds``: how long the fault must be on for that; less, as windows remember.
+    ``follows``: alerts that its alerts bring with them, by name, and why; all others are no business of it.
     ``place``: who provokes it, the ``service`` itself, the ``llm`` server that it forwards to, or the ``command``
     ``genai-exporter demo fault``. ``parameters``: what the LLM server is told.
     """
@@ -23,7 +24,13 @@ class Fault:
     needs_seconds: int
     place: Literal["service", "llm", "command"] = "service"
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    follows: Mapping[str, str] = field(default_factory=dict)
 
+
+_LOWER = "the lower threshold of the same share"
+_NOT_RERANKED = "without embeddings answers are not reranked, which counts as a degradation"
+_CALLS_FAIL = "a failed call is an error, whatever its reason"
+_FEWER_KEPT = "degraded answers are not kept in the response cache"
 
 CATALOGUE: Mapping[str, Fault] = {
     fault.name: fault
@@ -31,11 +38,15 @@ CATALOGUE: Mapping[str, Fault] = {
         Fault(
             "latency",
             "Models take five times as long.",
-            ("GenAIHighLatency", "GenAIVeryHighLatency"),
+            ("GenAIHighLatency",),
             400,
             120,
             "llm",
             {"factor": 5.0},
+            {
+                "GenAIVeryHighLatency": "the longest workflows may pass the critical threshold",
+                "GenAISlowFirstToken": "models begin to answer late as well",
+            },
         ),
         Fault(
             "error_burst",
@@ -45,6 +56,7 @@ CATALOGUE: Mapping[str, Fault] = {
             120,
             "llm",
             {"share": 0.6},
+            {"GenAIElevatedErrorRate": _LOWER, "GenAIHighDegradationRate": _NOT_RERANKED},
         ),
         Fault(
             "rate_limited",
@@ -54,6 +66,11 @@ CATALOGUE: Mapping[str, Fault] = {
             120,
             "llm",
             {"share": 0.5},
+            {
+                "GenAIHighErrorRate": _CALLS_FAIL,
+                "GenAIElevatedErrorRate": _CALLS_FAIL,
+                "GenAIHighDegradationRate": _NOT_RERANKED,
+            },
         ),
         Fault(
             "provider_down",
@@ -63,6 +80,12 @@ CATALOGUE: Mapping[str, Fault] = {
             480,
             "llm",
             {"provider": "openai"},
+            {
+                "GenAIHighErrorRate": _CALLS_FAIL,
+                "GenAIElevatedErrorRate": _CALLS_FAIL,
+                "GenAIHighDegradationRate": _NOT_RERANKED,
+                "GenAILowCacheHitRate": _FEWER_KEPT,
+            },
         ),
         Fault(
             "cache_cleared",
@@ -77,6 +100,10 @@ CATALOGUE: Mapping[str, Fault] = {
             ("GenAICacheNearCapacity",),
             720,
             720,
+            follows={
+                "GenAILowCacheHitRate": "most answers are pushed out before they are asked for again",
+                "GenAICacheHitRateCollapsed": "most answers are pushed out before they are asked for again",
+            },
         ),
         Fault(
             "eviction_storm",
@@ -84,6 +111,7 @@ CATALOGUE: Mapping[str, Fault] = {
             ("GenAIHighCacheEvictionRate",),
             720,
             480,
+            follows={"GenAICacheNearCapacity": "the cache that is flooded is full"},
         ),
         Fault(
             "cost_spike",
@@ -91,6 +119,10 @@ CATALOGUE: Mapping[str, Fault] = {
             ("GenAICostSpike",),
             660,
             120,
+            follows={
+                "GenAIHighHourlyCost": "most of an hour at this price is above what an hour may cost",
+                "GenAIDailyBudgetProjected": "a day at this price would pass the budget",
+            },
         ),
         Fault(
             "unknown_model",
@@ -107,6 +139,14 @@ CATALOGUE: Mapping[str, Fault] = {
             600,
             "llm",
             {"quality": 0.5},
+            {
+                "GenAIQualityDrop": "they were better a week ago",
+                "GenAIHighDegradationRate": "an answer that is never accepted counts as a degradation",
+                "GenAIHighRefinementRate": "poor answers are refined",
+                "GenAILowFirstPassAcceptance": "first answers are poor",
+                "GenAILowCacheHitRate": _FEWER_KEPT,
+                "GenAICacheHitRateCollapsed": _FEWER_KEPT,
+            },
         ),
         Fault(
             "degradation",
@@ -114,6 +154,7 @@ CATALOGUE: Mapping[str, Fault] = {
             ("GenAIHighDegradationRate",),
             690,
             420,
+            follows={"GenAILowCacheHitRate": _FEWER_KEPT, "GenAICacheHitRateCollapsed": _FEWER_KEPT},
         ),
         Fault("tool_failures", "Half of the tool calls fail.", ("GenAIToolFailureRate",), 690, 420),
         Fault("retrieval_failures", "3 of 10 retrievals fail.", ("GenAIRetrievalFailureRate",), 660, 420),

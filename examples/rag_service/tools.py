@@ -20,7 +20,7 @@ from rag_service import latency
 from rag_service.settings import Settings
 from rag_service.state import FaultState
 
-_FAILURE_SHARE = 0.012
+_FAILURE_SHARE = 0.004
 _FAULT_SHARE = 0.5
 _ORDER_SECONDS = 0.045
 _STATES = ("packed", "handed to the carrier", "in delivery", "delivered")

@@ -223,7 +223,8 @@ def _prospect(started: dict[str, Any], seconds: float) -> str:
     names = started["alert"].replace("/", " and ")
     told = f"{names} should fire after about {_span(shows)} at the demo's own load"
     if seconds >= shows:
-        return f"{told}."
+        follows = ", ".join(sorted(started.get("follows", ())))
+        return f"{told}; {follows} may follow." if follows else f"{told}."
     return f"{told}, but the fault ends before: give --for {_span(_usual(started))} to see it fire."
 
 

@@ -218,14 +218,17 @@ def test_each_fault_names_alerts_of_ours() -> None:
     """Names as alerts have them; only what must not show has none."""
     assert [name for name, fault in CATALOGUE.items() if not fault.alerts] == ["worker_killed"]
     for fault in CATALOGUE.values():
-        assert all(alert.startswith("GenAI") for alert in fault.alerts)
+        assert all(alert.startswith("GenAI") for alert in (*fault.alerts, *fault.follows))
+        assert not set(fault.alerts) & set(fault.follows)
         assert fault.needs_seconds <= max(fault.shows_after_seconds, 1)
 
 
 def test_readme_lists_all_faults() -> None:
-    """Each with its alerts, in the order of the catalogue."""
+    """Each with its alerts, and those that may follow, in the order of the catalogue."""
     text = (corpus.FOLDER.parent / "README.md").read_text()
     rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| `") and "POST" not in line]
     told = {row[0].strip(" `"): row[-1].strip().partition(":")[0] for row in rows if row[0].strip(" `") in CATALOGUE}
     assert told == {name: ", ".join(fault.alerts) or "none" for name, fault in CATALOGUE.items()}
     assert list(told) == list(CATALOGUE)
+    follows = {row[0].strip(" `"): row[-2].strip() for row in rows if row[0].strip(" `") in CATALOGUE}
+    assert follows == {name: ", ".join(sorted(fault.follows)) for name, fault in CATALOGUE.items()}

@@ -22,6 +22,7 @@ FAULTS = [
         "name": "latency",
         "description": "Models take long.",
         "alert": "GenAIHighLatency/GenAIVeryHighLatency",
+        "follows": {"GenAISlowFirstToken": "models begin late as well"},
         "how_long_until_it_shows": 400,
         "needs_seconds": 120,
         "active_until": None,
@@ -31,6 +32,7 @@ FAULTS = [
         "name": "worker_killed",
         "description": "One worker is killed.",
         "alert": None,
+        "follows": {},
         "how_long_until_it_shows": 0,
         "needs_seconds": 0,
         "active_until": None,
@@ -139,7 +141,8 @@ class TestFault:
         assert service.told == [("POST", "/faults", {"name": "latency", "for_seconds": 600.0})]
         assert done.stdout == (
             "latency for 10m: Models take long.\n"
-            "GenAIHighLatency and GenAIVeryHighLatency should fire after about 7m at the demo's own load.\n"
+            "GenAIHighLatency and GenAIVeryHighLatency should fire after about 7m at the demo's own load; "
+            "GenAISlowFirstToken may follow.\n"
         )
 
     def test_says_when_the_time_is_too_short(self, service: Service) -> None:
@@ -147,7 +150,7 @@ class TestFault:
         done = run("--url", service.url, "fault", "latency", "--for", "399s")
         assert done.stdout.endswith("load, but the fault ends before: give --for 10m to see it fire.\n")
         done = run("--url", service.url, "fault", "latency", "--for", "400s")
-        assert done.stdout.endswith(" should fire after about 7m at the demo's own load.\n")
+        assert done.stdout.endswith("; GenAISlowFirstToken may follow.\n")
         done = run("--url", service.url, "fault", "worker_killed")
         assert done.stdout == "worker_killed: One worker is killed.\nNo alert is meant to come of it.\n"
 
