@@ -4,6 +4,8 @@ import json
 import time
 import urllib.parse
 import urllib.request
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from genai_metrics import catalog
@@ -14,21 +16,43 @@ _COST = catalog.LLM_COST.metrics[0].name
 
 @dataclass(frozen=True)
 class Seen:
-    """Counters of a service at one moment: workflows and those that failed, dollars; and bucket counts by bound."""
+    """Counters of a service, series by series: as they are at one moment, or how much they have grown since another."""
 
-    workflows: float
-    failed: float
-    cost_usd: float
-    buckets: dict[float, float]
+    series: Mapping[frozenset[tuple[str, str]], float]
 
     def since(self, earlier: "Seen") -> "Seen":
-        """Return how much came after an earlier moment."""
-        return Seen(
-            self.workflows - earlier.workflows,
-            self.failed - earlier.failed,
-            self.cost_usd - earlier.cost_usd,
-            {bound: count - earlier.buckets.get(bound, 0.0) for bound, count in self.buckets.items()},
-        )
+        """Return how much came after an earlier moment.
+
+        Of each series, as PromQL does: one that is gone counts nothing, one that fell has begun anew.
+        """
+        before = {labels: earlier.series.get(labels, 0.0) for labels in self.series}
+        return Seen({key: now - before[key] if now >= before[key] else now for key, now in self.series.items()})
+
+    @property
+    def workflows(self) -> float:
+        """Workflows that have ended."""
+        return self._sum(f"{_WORKFLOWS}_count")
+
+    @property
+    def failed(self) -> float:
+        """Those of them that failed."""
+        return self._sum(f"{_WORKFLOWS}_count", ("outcome", "error"))
+
+    @property
+    def cost_usd(self) -> float:
+        """What the calls of models cost."""
+        return self._sum(_COST)
+
+    def buckets(self) -> dict[float, float]:
+        """Return how many workflows took no longer than each bound, in seconds."""
+        counts: dict[float, float] = defaultdict(float)
+        for labels, value in self.series.items():
+            if ("__name__", f"{_WORKFLOWS}_bucket") in labels:
+                counts[float(dict(labels)["le"])] += value
+        return counts
+
+    def _sum(self, name: str, *labels: tuple[str, str]) -> float:
+        return sum(value for own, value in self.series.items() if own.issuperset((("__name__", name), *labels)))
 
 
 class Prometheus:
@@ -40,14 +64,11 @@ class Prometheus:
 
     def seen(self) -> Seen:
         """Read the counters as they are now; what does not exist is 0."""
-        service = f'{{service="{self._service}"'
-        by_bound = self._ask(f"sum by (le) ({_WORKFLOWS}_bucket{service}}})")
-        return Seen(
-            self._number(f"sum({_WORKFLOWS}_count{service}}})"),
-            self._number(f'sum({_WORKFLOWS}_count{service},outcome="error"}})'),
-            self._number(f"sum({_COST}{service}}})"),
-            {float(labels["le"]): value for labels, value in by_bound},
-        )
+        names = f"{_WORKFLOWS}_(count|bucket)|{_COST}"
+        query = urllib.parse.urlencode({"query": f'{{__name__=~"{names}", service="{self._service}"}}'})
+        with urllib.request.urlopen(f"{self._url}/api/v1/query?{query}", timeout=10) as answer:
+            found = json.load(answer)["data"]["result"]
+        return Seen({frozenset(one["metric"].items()): float(one["value"][1]) for one in found})
 
     def settled(self, patience: float = 90.0, still: float = 35.0) -> Seen:
         """Wait until nothing has changed for ``still`` seconds: two scrapes, and new series shown with their values."""
@@ -60,22 +81,12 @@ class Prometheus:
                 last, since = now, time.monotonic()
         return last
 
-    def _number(self, expression: str) -> float:
-        found = self._ask(expression)
-        return found[0][1] if found else 0.0
-
-    def _ask(self, expression: str) -> list[tuple[dict[str, str], float]]:
-        """Return labels and value of each series."""
-        query = urllib.parse.urlencode({"query": expression})
-        with urllib.request.urlopen(f"{self._url}/api/v1/query?{query}", timeout=10) as answer:
-            found = json.load(answer)["data"]["result"]
-        return [(one["metric"], float(one["value"][1])) for one in found]
-
 
 def quantile(level: float, seen: Seen) -> float | None:
     """Return the quantile of what was seen, interpolated within its bucket as PromQL does; None of nothing."""
-    bounds = sorted(seen.buckets)
-    counts = [seen.buckets[bound] for bound in bounds]
+    buckets = seen.buckets()
+    bounds = sorted(buckets)
+    counts = [buckets[bound] for bound in bounds]
     if not counts or counts[-1] <= 0:
         return None
     rank, lower, below = level * counts[-1], 0.0, 0.0

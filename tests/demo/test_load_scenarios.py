@@ -11,6 +11,7 @@ import pytest
 from fake_llm_process import FakeLlm
 from rag_service_process import RagService, rag_service
 
+from genai_metrics.catalog import WORKFLOW
 from genai_stack import REPOSITORY
 from load_scenarios.scenarios import SCENARIOS
 from load_scenarios.seen import Seen, quantile
@@ -55,21 +56,41 @@ class TestTraffic:
         assert list(HOUR_FACTORS) == measured
 
 
-class TestQuantile:
-    """Percentiles of what Prometheus saw between two moments."""
+def workflows(*counts: float, mode: str = "1", outcome: str = "success") -> Seen:
+    """Counters of workflows: at most 1 s long, at most 2 s, and all."""
+    labels = {("mode", mode), ("outcome", outcome)}
+    name = WORKFLOW.metrics[0].name
+    buckets = zip(("1", "2", "+Inf"), counts, strict=True)
+    series = {frozenset({("__name__", f"{name}_bucket"), ("le", bound), *labels}): count for bound, count in buckets}
+    return Seen({**series, frozenset({("__name__", f"{name}_count"), *labels}): counts[-1]})
+
+
+def both(one: Seen, other: Seen) -> Seen:
+    """What both saw."""
+    return Seen({**one.series, **other.series})
+
+
+class TestSeen:
+    """What Prometheus saw between two moments."""
 
     def test_interpolates_within_the_bucket(self) -> None:
         """What was there before does not count."""
-        before = Seen(10, 0, 0.0, {1.0: 10, 2.0: 10, float("inf"): 10})
-        after = Seen(20, 0, 0.0, {1.0: 15, 2.0: 20, float("inf"): 20})
+        before, after = workflows(10, 10, 10), workflows(15, 20, 20)
         assert quantile(0.5, after.since(before)) == 1.0
         assert quantile(0.75, after.since(before)) == 1.5
         assert quantile(0.5, after.since(after)) is None
 
     def test_beyond_the_last_bound_is_the_last_bound(self) -> None:
         """Nothing is known of what is longer."""
-        nothing = Seen(0, 0, 0.0, {})
-        assert quantile(0.99, Seen(1, 0, 0.0, {1.0: 0, float("inf"): 1}).since(nothing)) == 1.0
+        assert quantile(0.99, workflows(0, 0, 1).since(Seen({}))) == 2.0
+
+    def test_counts_each_series_as_promql_does(self) -> None:
+        """One that fell, as after the seeded history, began anew; one that is gone counts nothing, a new one all."""
+        before = both(workflows(900, 900, 900), workflows(50, 60, 70, mode="4"))
+        after = both(workflows(5, 6, 7), workflows(0, 2, 3, mode="2", outcome="error"))
+        grown = after.since(before)
+        assert (grown.workflows, grown.failed) == (10, 3)
+        assert grown.buckets() == {1.0: 5, 2.0: 8, float("inf"): 10}
 
 
 class TestRefusals:
