@@ -10,7 +10,7 @@ from statistics import median
 from benchmarks import panels_data
 from benchmarks.panels_data import END, Summary
 from benchmarks.panels_organisation import SERVICES
-from benchmarks.panels_queries import RANGE_SECONDS, STEP_SECONDS, Query, queries
+from benchmarks.panels_queries import RANGE_SECONDS, STEP_SECONDS, Query, hidden, queries
 from benchmarks.panels_server import RefusedError, Server, prometheus
 from benchmarks.results import Figure, Section, Target
 from genai_stack import REPOSITORY
@@ -51,7 +51,7 @@ def measure(
     summary = panels_data.build(folder, _content(services, days), say, services, days)
     asked: list[Asked] = []
     with prometheus(folder / "data") as server:
-        for query in queries(ONE):
+        for query in queries(ONE, hidden(server, END)):
             say(f"{query.title}, {query.selected}")
             asked.append(ask(server, query, min(rounds, _MOST_ROUNDS)))
     return [section(asked, summary)]

@@ -10,8 +10,11 @@ from random import Random
 
 from benchmarks.panels_blocks import Run
 from benchmarks.panels_organisation import Series
+from genai_metrics.catalog.sparse import SPARSE_PREFIX
 
 STEP_MS = 15_000
+SPARSE_STEP_MS = 300_000
+"""Of the copies that recording_sparse.yml records."""
 
 _RUNGS = 16
 _BUSY = (0.02, 0.3, 3.0)  # events a scrape
@@ -80,7 +83,7 @@ class Courses:
 
     _sources: dict[str, Iterator[float]] = field(default_factory=dict)
     _values: dict[str, list[float]] = field(default_factory=dict)
-    _runs: dict[str, Run] = field(default_factory=dict)
+    _runs: dict[tuple[str, int], Run] = field(default_factory=dict)
     _start: int = 0
 
     def __post_init__(self) -> None:
@@ -102,9 +105,10 @@ class Courses:
     def run(self, series: Series) -> Run:
         """The samples of a series in this block."""
         name = _course(series)
-        if name not in self._runs:
-            self._runs[name] = Run.of(self._values[name], self._start, STEP_MS)
-        return self._runs[name]
+        step = SPARSE_STEP_MS if SPARSE_PREFIX in series.name else STEP_MS
+        if (name, step) not in self._runs:
+            self._runs[name, step] = Run.of(self._values[name][:: step // STEP_MS], self._start, step)
+        return self._runs[name, step]
 
 
 def _course(series: Series) -> str:

@@ -1,6 +1,7 @@
-"""The data that panels are measured over: a week of what they read, two hours of everything.
+"""The data that panels are measured over: a week of what they read over a week, two hours of everything.
 
-What is scraped is ``panels_organisation``; what is recorded of it, the real rules tell, asked of a real Prometheus.
+Prometheus finds series by their names, so it does not matter that others have no week. What is scraped is
+``panels_organisation``; what is recorded of it, the real rules tell, asked of a real Prometheus.
 """
 
 import json
@@ -18,6 +19,7 @@ from benchmarks.panels_courses import STEP_MS, Courses
 from benchmarks.panels_organisation import SERVICES, Series, organisation
 from benchmarks.panels_queries import last_week, queries
 from benchmarks.panels_server import prometheus
+from genai_metrics.catalog.sparse import FINE_PREFIX, SPARSE_PREFIX
 from genai_stack import REPOSITORY
 
 END = 1_767_600_000
@@ -133,7 +135,7 @@ def recorded_series(folder: Path, scraped: Sequence[Series], say: Callable[[str]
 
 def _recorded(name: str, labels: Mapping[str, str], ranks: Mapping[tuple[str, str], float]) -> Series:
     buckets = _BUCKETS.search(name)
-    rank = ranks[buckets[1], labels["le"]] if buckets else 1.0
+    rank = ranks[buckets[1].replace(SPARSE_PREFIX, FINE_PREFIX, 1), labels["le"]] if buckets else 1.0
     return Series(tuple(sorted({**labels, "__name__": name}.items())), rank)
 
 

@@ -6,11 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.panels_server import Server
+from genai_dashboards.queries import MORE, PREFIX
 from genai_stack import REPOSITORY
 
 RANGE_SECONDS = 7 * 86_400
 STEP_SECONDS = 600
 """A week on a graph about 1 000 pixels wide, rounded as Grafana rounds."""
+
+SPARSE = {"genai": PREFIX["sparse"], "more": MORE["sparse"]}
+"""Values of the hidden variables over a week, once there is one."""
 
 _SCRAPE_SECONDS = 15
 _BUILT_IN = {
@@ -24,6 +29,7 @@ _ALL = ".+"
 _SPECIAL = re.compile(r"[$^*{}\[\]'+?.()|]")
 _VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 _LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
+_RESULT = re.compile(r"query_result\((.+)\)")
 
 
 @dataclass(frozen=True)
@@ -55,24 +61,42 @@ def filled(expression: str, selected: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda name: values.get(name[1], _ALL), expression)
 
 
-def queries(values: Mapping[str, str]) -> Iterator[Query]:
-    """Yield each query of each panel, variable and annotation: for all, and with each variable at its one value."""
+def hidden(server: Server, at: int) -> dict[str, str]:
+    """Return what the hidden variables of the dashboards are over a week that ends at a Unix time."""
+    found = {}
+    for board in boards().values():
+        for variable in board["templating"]["list"]:
+            if result := _RESULT.fullmatch(variable["query"]):
+                (labels,) = server.series(filled(result[1], {}), at)
+                found[variable["name"]] = labels[variable["name"]]
+    return found
+
+
+def queries(values: Mapping[str, str], unseen: Mapping[str, str] = SPARSE) -> Iterator[Query]:
+    """Yield each query of each panel, variable and annotation: for all, and with each variable at its one value.
+
+    ``unseen`` are the values of hidden variables.
+    """
     for topic, board in boards().items():
         for title, ref, kind, expression in _asked(board):
             used = set(_VARIABLE.findall(expression)) & values.keys()
             for name in ("", *sorted(used)):
                 chosen = {name: values[name]} if name else {}
                 shown = f"{name} {values[name]}" if name else "All"
-                yield Query(topic, title, ref, kind, shown, filled(expression, chosen))
+                yield Query(topic, title, ref, kind, shown, filled(expression, {**unseen, **chosen}))
 
 
 def _asked(board: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
     """Yield title, letter, kind and expression, as written, of each query of a dashboard."""
     for variable in board["templating"]["list"]:
         if variable["type"] == "query":
+            title = f"variable {variable['name']}"
+            if result := _RESULT.fullmatch(variable["query"]):
+                yield title, "", "instant", result[1]
+                continue
             found = _LABEL_VALUES.fullmatch(variable["query"])
-            assert found, f"variable {variable['name']} is not understood: {variable['query']}"
-            yield f"variable {variable['name']}", "", found[2], found[1]
+            assert found, f"{title} is not understood: {variable['query']}"
+            yield title, "", found[2], found[1]
     for annotation in board["annotations"]["list"]:
         yield "annotations", "", "range", annotation["target"]["expr"]
     for panel in board["panels"]:

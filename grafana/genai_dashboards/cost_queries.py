@@ -11,6 +11,7 @@ from genai_dashboards.queries import (
     RANGE,
     aggregated,
     among,
+    counted,
     largest,
     latest,
     quotient,
@@ -170,7 +171,7 @@ def of_tenant(column: str) -> str:
 
 def hourly_by_tenant() -> str:
     """Dollars an hour of the tenants that cost most over the whole time range."""
-    whole = f"increase({selector(TENANT_COST, TENANT)}[{RANGE}] @ end())"
+    whole = f"increase({counted(TENANT_COST, TENANT, window=RANGE)} @ end())"
     chosen = largest(DRAWN_TENANTS, aggregated("sum", ("tenant",), whole))
     return f"({among(rate(TENANT_COST, 'tenant', where=[TENANT]), chosen, 'tenant')}) * 3600"
 

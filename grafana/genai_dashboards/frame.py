@@ -32,7 +32,8 @@ def board(
         .tooltip(models.DashboardCursorSync.CROSSHAIR)
         .annotation(_firing(alerts))
     )
-    for variable in (variables.datasource(), variables.service(), variables.mode(), *more):
+    hidden = (variables.by_range("genai", queries.PREFIX), variables.by_range("more", queries.MORE))
+    for variable in (variables.datasource(), variables.service(), variables.mode(), *more, *hidden):
         empty.with_variable(variable)
     for link in links.to_others(topic):
         empty.link(link)

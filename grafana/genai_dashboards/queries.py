@@ -2,19 +2,31 @@
 
 A *series* is a metric of the catalogue or the name of a recorded series, whose level (the part before the first colon)
 says which labels it has. Every selector carries the matchers of the variables for the labels that its series has.
+
+Rates and totals of what applications count read, over long time ranges, *sparse* copies instead: of the same name but
+for its first part, five minutes apart (prometheus/rules/recording_sparse.yml). Hidden variables choose.
 """
 
 from collections.abc import Mapping, Sequence
 
 from genai_metrics import catalog
 from genai_metrics.catalog import SERVICE_LABEL, MetricSpec
+from genai_metrics.catalog.sparse import FINE_PREFIX, SPARSE_PREFIX, sparse
 
 Series = MetricSpec | str
 
 SERVICE = 'service=~"$service"'
 MODE = 'mode=~"$mode"'
-RATE = "$__rate_interval"
-"""Window of rates: at least four scrapes, at least one step."""
+PREFIX = {"fine": FINE_PREFIX, "sparse": SPARSE_PREFIX}
+"""First part of the name of a metric, and of its sparse copy."""
+MORE = {"fine": "0ms", "sparse": "900000ms"}
+"""By how much the window of a rate is longer than for scrapes, so that it always has three samples of sparse copies."""
+STEP = "$__rate_interval"
+"""Window of what is counted step by step: at least four scrapes, at least one step."""
+# Durations may be written one behind the other. `Min step` of a query is no way to a longer window: since Grafana 12.4
+# it is the step, whatever the time range.
+RATE = f"{STEP}${{more}}"
+"""Window of rates: likewise, and over long ranges wide enough for sparse copies."""
 RANGE = "$__range"
 """The dashboard's whole time range: window of totals."""
 
@@ -25,12 +37,38 @@ CALLS, CALL_DURATION, INPUT_TOKENS, OUTPUT_TOKENS = catalog.LLM_CALL.metrics[:4]
 FIRST_TOKEN, PER_OUTPUT_TOKEN = catalog.LLM_STREAM.metrics
 COST, COST_SAVED = catalog.LLM_COST.metrics
 
+_NAME = "${genai}"
+_LONG_SECONDS = 2 * 86_400
 _OF_APPLICATIONS = {metric for kind in catalog.BLOCK_KINDS for metric in kind.metrics}
 
 
 def recorded(level: str, metric: MetricSpec, suffix: str = "") -> str:
-    """Name of the metric's sum over the labels that ``level`` lacks; see prometheus/rules/recording_sums.yml."""
-    return f"{level}:{metric.name}{suffix}:sum"
+    """Name of the metric's sum over the labels that ``level`` lacks; see prometheus/rules/recording_sums.yml.
+
+    For ``rate`` and ``total`` only: over long ranges it is the sparse copy.
+    """
+    return f"{level}:{_either(metric.name)}{suffix}:sum"
+
+
+def by_range(names: Mapping[str, str], label: str) -> str:
+    """Query whose one result says in ``label`` which of both names holds for the dashboard's time range.
+
+    The sparse one does from two days on; but not as long as there are no sparse copies yet, or none of the beginning
+    of the time range though it is known.
+    """
+    copies = f"last_over_time({sparse(SUBJECTS)}[15m]"
+    reach_back = f"({copies} offset $__range) or on () absent({SUBJECTS} offset $__range))"
+    is_long = f"vector($__range_s) >= {_LONG_SECONDS} and on () {copies} offset 15m) and on () {reach_back}"
+    copied, scraped = (
+        f'label_replace({when}, "{label}", "{names[kind]}", "", "")'
+        for kind, when in (("sparse", is_long), ("fine", "vector(1)"))
+    )
+    return f"query_result({copied} or on () {scraped})"
+
+
+def _either(name: str) -> str:
+    """The name of a metric or of its sparse copy, as a variable says."""
+    return name.replace(FINE_PREFIX, _NAME, 1)
 
 
 def labels(series: Series) -> set[str]:
@@ -55,14 +93,24 @@ def aggregated(operation: str, by: Sequence[str], expression: str) -> str:
     return f"{operation} by ({', '.join(by)}) ({expression})" if by else f"{operation}({expression})"
 
 
+def counted(series: Series, *where: str, suffix: str = "", window: str) -> str:
+    """Samples of a counter in a window: over long ranges, and unless counted step by step, those of its sparse copy."""
+    selected = selector(series, *where, suffix=suffix)
+    if isinstance(series, str):
+        return f"{selected}[{window}]"
+    if series in _OF_APPLICATIONS and window != STEP:
+        return f"{_either(selected)}[{window}]"
+    return f"{selected}[{STEP if window == RATE else window}]"
+
+
 def rate(series: Series, *by: str, where: Sequence[str] = (), suffix: str = "", window: str = RATE) -> str:
     """Increase per second of a counter, summed by labels."""
-    return aggregated("sum", by, f"rate({selector(series, *where, suffix=suffix)}[{window}])")
+    return aggregated("sum", by, f"rate({counted(series, *where, suffix=suffix, window=window)})")
 
 
 def total(series: Series, *by: str, where: Sequence[str] = (), suffix: str = "", window: str = RANGE) -> str:
     """Increase of a counter over the dashboard's time range, summed by labels."""
-    return aggregated("sum", by, f"increase({selector(series, *where, suffix=suffix)}[{window}])")
+    return aggregated("sum", by, f"increase({counted(series, *where, suffix=suffix, window=window)})")
 
 
 def latest(series: Series, *by: str, where: Sequence[str] = (), operation: str = "sum") -> str:

@@ -34,7 +34,7 @@ def is_new(data: Path) -> bool:
 def write(data: Path, promtool: Path, instance: str, report: Report) -> None:
     """Write the week before now into ``data``, which must be new, as of an exporter scraped at ``instance``.
 
-    Takes about 10 s, and some megabytes beside the blocks. The blocks come into place at the end, so that an
+    Takes about 15 s, and some megabytes beside the blocks. The blocks come into place at the end, so that an
     interrupted run leaves none; the next one begins anew. Raises ``BackfillError``.
     """
     began = time.monotonic()

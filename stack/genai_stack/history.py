@@ -18,6 +18,7 @@ from pathlib import Path
 from random import Random
 
 from genai_metrics import catalog
+from genai_metrics.catalog.sparse import sparse
 from load_scenarios.traffic import HOUR_FACTORS
 
 PROFILE = Path(__file__).parent / "history_profile.json"
@@ -27,13 +28,17 @@ _MINUTE, _HOUR, DAY = 60, 3600, 86400
 SECONDS = 7 * DAY + 5400
 """A week, and what has to be known before the same hour of last week can be averaged."""
 
+_FINE_SECONDS = 2 * DAY + _HOUR
+
 _STEPS = {
-    # A panel's rate needs two samples in four scrapes, or in a window that grows with its time range.
-    "counters": ((6 * _HOUR, 30), (DAY, 60), (SECONDS, 300)),
+    # A panel's rate needs two samples in four scrapes. Over two days and more panels read copies.
+    "counters": ((6 * _HOUR, 30), (_FINE_SECONDS, 60)),
     # Many, and older quantiles are recorded.
     "buckets": ((6 * _HOUR, 30),),
     # Read over the whole time range of a dashboard only.
-    "totals": ((SECONDS, 300),),
+    "totals": ((_FINE_SECONDS, 300),),
+    # As they are recorded; what is older is seen over longer time ranges only, with longer windows.
+    "copies": ((4 * DAY, 300), (SECONDS, 600)),
     # Prometheus looks back 5 minutes.
     "others": ((6 * _HOUR, 120), (SECONDS, 240)),
 }
@@ -57,6 +62,8 @@ class Profile:
     counters: dict[str, list[tuple[dict[str, str], float]]]
     flows: dict[str, list[tuple[dict[str, str], float]]]
     levels: dict[str, list[tuple[dict[str, str], float]]]
+    copies: list[str]
+    """Counters that are recorded again every five minutes."""
 
     @classmethod
     def read(cls, path: Path = PROFILE) -> "Profile":
@@ -108,8 +115,11 @@ class History:
 
     def text(self, begin: int, end: int) -> Iterator[str]:
         """Yield OpenMetrics text of the samples from ``begin`` to before ``end``, a family at a time."""
-        for name, series in self._profile.counters.items():
-            moments = self._moments(_density(name), begin, end)
+        counters = [(name, _density(name), series) for name, series in self._profile.counters.items()]
+        # Labels that rules sum away are left: nobody asks for them.
+        counters += [(sparse(name), "copies", self._profile.counters[name]) for name in self._profile.copies]
+        for name, density, series in counters:
+            moments = self._moments(density, begin, end)
             risen = {
                 kind: [curve.until(at) - curve.until(self.start) for at in moments]
                 for kind, curve in self._curves.items()

@@ -7,7 +7,7 @@ the recording rules, after the demo has run for 20 minutes without faults, so th
 import json
 import re
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import yaml
 
 from genai_metrics import catalog
 from genai_metrics.catalog import MetricSpec
+from genai_metrics.catalog.sparse import SPARSE_PREFIX, sparse
 from genai_stack import REPOSITORY
 from genai_stack.children import OPENER
 from genai_stack.demo import SERVICE
@@ -48,22 +49,35 @@ _MONEY = {
 }
 """Counter of the money that recorded series add up, by their level: a day's sum says little after minutes."""
 
+SUBJECTS = "service_mode:genai_threshold_subjects:zero"
+"""A series for each service and mode."""
+
 _FLOW = re.compile(r"(rate|increase)\d+[mhd]|today|projected_(day|month)|month_to_date")
 _LEVEL = re.compile(r"(ratio|mean|p\d\d)(_rate\d+m)?")
 
 
 def recorded() -> dict[str, str]:
-    """Return the expressions of the recording rules whose series are about a service, by name."""
+    """Return the expressions of the recording rules whose series are about a service, by name; copies are left out."""
+    # Thresholds are the same at any time, so they need no history.
+    return {
+        name: expression
+        for name, expression in _rules().items()
+        if "service" in name.partition(":")[0] and not name.endswith(":effective") and SPARSE_PREFIX not in name
+    }
+
+
+def copied(names: Iterable[str]) -> list[str]:
+    """Return those of the counters that are recorded again every five minutes."""
+    rules = _rules()
+    return [name for name in names if sparse(name) in rules]
+
+
+def _rules() -> dict[str, str]:
     rules: dict[str, str] = {}
     for path in sorted((REPOSITORY / "prometheus" / "rules").glob("recording*.yml")):
         for group in yaml.safe_load(path.read_text())["groups"]:
             rules |= {rule["record"]: rule["expr"] for rule in group["rules"]}
-    # Thresholds are the same at any time, so they need no history.
-    return {
-        name: expression
-        for name, expression in rules.items()
-        if "service" in name.partition(":")[0] and not name.endswith(":effective")
-    }
+    return rules
 
 
 def over_window(name: str, rules: Mapping[str, str]) -> str:
@@ -135,6 +149,8 @@ def profile(url: str, now: datetime) -> dict[str, dict[str, Series]]:
                 found["flows"][name] = _summed(found["counters"][_MONEY[level]], level.split("_"))
             elif "increase" not in operation:
                 found["flows"][name] = prometheus.ask(f"({over_window(name, rules)}) / {load}")
+    # Since when there are copies; by this dashboards choose.
+    found["levels"][sparse(SUBJECTS)] = prometheus.ask(SUBJECTS)
     return {
         kind: {
             name: sorted(series, key=lambda each: sorted(each[0].items())) for name, series in names.items() if series
@@ -153,8 +169,8 @@ def _summed(series: Series, by: Sequence[str]) -> Series:
 
 
 def _text(profiled: dict[str, dict[str, Series]]) -> str:
-    """Return JSON with a line for each series, so that changes can be read."""
-    kinds = []
+    """Return JSON with a line for each series, so that changes can be read, and the names of the copies."""
+    kinds = [f' "copies": {json.dumps(copied(profiled["counters"]))}']
     for kind, names in profiled.items():
         families = []
         for name, series in names.items():

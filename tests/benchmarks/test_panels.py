@@ -10,7 +10,7 @@ import promql_parser
 import pytest
 from benchmarks import panels, panels_blocks, panels_data
 from benchmarks.panels_organisation import exporters, organisation
-from benchmarks.panels_queries import Query, filled, last_week, queries
+from benchmarks.panels_queries import SPARSE, Query, filled, hidden, last_week, queries
 from benchmarks.panels_server import prometheus
 from benchmarks.results import Section, markdown
 from prometheus_client import generate_latest
@@ -30,9 +30,11 @@ class TestQueries:
 
     def test_variables_are_filled_in(self) -> None:
         """Windows are those of a week on 1 000 pixels; a chosen value is escaped, what is not chosen is everything."""
-        expression = 'rate(a{service=~"$service", mode=~"${mode}"}[$__rate_interval]) + b[$__range] / $__range_s'
-        expected = 'rate(a{service=~"a\\\\.b", mode=~".+"}[615s]) + b[604800s] / 604800'
-        assert filled(expression, {"service": "a.b"}) == expected
+        expression = (
+            'rate(${genai}_a{service=~"$service", mode=~"${mode}"}[$__rate_interval${more}]) + b[$__range] / $__range_s'
+        )
+        expected = 'rate(genai5m_a{service=~"a\\\\.b", mode=~".+"}[615s900000ms]) + b[604800s] / 604800'
+        assert filled(expression, {**SPARSE, "service": "a.b"}) == expected
 
     def test_each_query_is_asked_for_all_and_for_one_value_of_each_variable(self) -> None:
         """A query that knows services and modes is asked three times; nothing is left to fill in."""
@@ -137,7 +139,8 @@ class TestData:
         assert summary.recorded > 1000
         everything = 'count({__name__=~".+", __name__!~"ALERTS.*"})'
         with prometheus(small.folder / "data") as server:
-            (found,) = server.ask("query", query=everything, time=str(panels_data.END))["result"]
+            # A moment earlier: the last of what is recorded every 5 minutes is as old as Prometheus looks back.
+            (found,) = server.ask("query", query=everything, time=str(panels_data.END - 15))["result"]
         assert int(found["value"][1]) == summary.scraped + summary.recorded
 
     def test_has_everything_that_panels_read(self, small: Small) -> None:
@@ -148,6 +151,22 @@ class TestData:
         asked = {name for query in queries({}) for name in re.findall(names, re.sub(r'"[^"]*"', "", query.expression))}
         # As shipped no tenant has a budget.
         assert asked - known == {"service_tenant:genai_budget_daily_usd:effective"}
+
+    def test_is_read_as_grafana_reads_a_week(self, small: Small) -> None:
+        """The hidden variables, asked of Prometheus, are those that the data was made for."""
+        with prometheus(small.folder / "data") as server:
+            assert hidden(server, panels_data.END) == SPARSE
+
+    def test_copies_lie_five_minutes_apart(self, small: Small) -> None:
+        """What is recorded every five minutes has 288 samples a day, where others have 5 760."""
+        names = "instance_service_mode:genai{}_workflow_duration_seconds_count:sum"
+        counts = {}
+        with prometheus(small.folder / "data") as server:
+            for prefix in ("", "5m"):
+                query = f"max(count_over_time({names.format(prefix)}[1h]))"
+                (found,) = server.ask("query", query=query, time=str(panels_data.END - 15))["result"]
+                counts[prefix] = int(found["value"][1])
+        assert counts == {"": 240, "5m": 12}
 
     def test_is_kept_until_its_content_is_another(self, small: Small) -> None:
         """A second run finds what the first one built."""

@@ -12,6 +12,9 @@ BOARDS: dict[str, Any] = {path.stem: json.loads(path.read_text()) for path in FI
 """Content of each dashboard by its topic."""
 
 _GRAFANA = {"__rate_interval": "5m", "__range": "1h", "__interval": "1m", "__range_s": "3600"}
+SPARSE = {"genai": "genai5m", "more": "900000ms"}
+"""Values of the hidden variables over long time ranges."""
+_FINE = {"genai": "genai", "more": "0ms"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,9 @@ def panels() -> list[Panel]:
 
 
 def filled(expression: str, **selected: str) -> str:
-    """The expression as Prometheus gets it; ``selected`` are values of variables as regular expressions, else all."""
-    values = {**_GRAFANA, **selected}
+    """The expression as Prometheus gets it; ``selected`` are values of variables as regular expressions, else all.
+
+    The time range is a short one unless ``selected`` has the values of ``SPARSE``.
+    """
+    values = {**_GRAFANA, **_FINE, **selected}
     return re.sub(r"\$\{?(\w+)\}?", lambda name: values.get(name[1], ".+"), expression)

@@ -128,12 +128,27 @@ class TestBoard:
         assert list(variables)[:3] == ["datasource", "service", "mode"]
         assert variables["datasource"]["label"] == "Data source"
         for variable in list(variables.values())[1:]:
+            if variable.get("hide"):
+                continue
             assert variable["label"]
             assert variable["datasource"]["uid"] == "${datasource}"
             assert variable["multi"] is variable["includeAll"] is True
             assert variable["allValue"] == ".+"
             assert variable["current"]["value"] == "$__all"
             assert variable["refresh"] == 2  # when the time range changes
+
+    def test_hidden_variables(self, topic: str, board: dict[str, Any]) -> None:
+        """They follow the time range alone: neither readers nor addresses set them; at first the range is short."""
+        hidden = {variable["name"]: variable for variable in board["templating"]["list"] if variable.get("hide")}
+        assert {name: variable["current"]["value"] for name, variable in hidden.items()} == {
+            "genai": "genai",
+            "more": "0ms",
+        }
+        for variable in hidden.values():
+            assert variable["hide"] == 2
+            assert variable["refresh"] == 2
+            assert variable["skipUrlSync"] is True
+            assert variable["multi"] is variable["includeAll"] is False
 
     def test_links_to_the_others(self, topic: str, board: dict[str, Any]) -> None:
         """Three links in view, which keep time range and selections."""

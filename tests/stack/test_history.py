@@ -12,10 +12,11 @@ import servers
 import yaml
 
 from genai_metrics import catalog
+from genai_metrics.catalog.sparse import sparse
 from genai_stack import REPOSITORY, backfill
 from genai_stack.binaries import require
 from genai_stack.history import DAY, SECONDS, History, Profile
-from genai_stack.profile import raw_names, recorded
+from genai_stack.profile import SUBJECTS, copied, raw_names, recorded
 
 INSTANCE = "127.0.0.1:9840"
 METRICS = {metric.name: metric for kind in catalog.BLOCK_KINDS for metric in kind.metrics}
@@ -52,12 +53,18 @@ class TestProfile:
     def test_recorded_names_are_those_of_the_rules(self, profile: Profile) -> None:
         """And each name says by its level which labels it has."""
         names = {*profile.flows, *profile.levels, *(name for name in profile.counters if ":" in name)}
-        assert names <= set(recorded())
+        assert names <= {*recorded(), sparse(SUBJECTS)}
         for name in names:
             series = {**profile.counters, **profile.flows, **profile.levels}[name]
             level = set(name.partition(":")[0].split("_")) - {"instance"}
             for labels, _ in series:
                 assert level <= set(labels), name
+
+    def test_copies_are_those_of_the_rules(self, profile: Profile) -> None:
+        """Every counter that is recorded again every five minutes has a week of it, under the name that panels read."""
+        assert profile.copies
+        assert profile.copies == copied(profile.counters)
+        assert sparse(SUBJECTS) in profile.levels
 
     def test_what_alerts_compare_with_last_week_is_there(self, profile: Profile) -> None:
         """Every recorded series that an alert reads a week back has a history."""
@@ -96,7 +103,8 @@ class TestText:
         for series, points in whole.items():
             times = [at for at, _ in points]
             assert times == sorted(set(times)), series
-            if series.partition("{")[0] in profile.counters:
+            name = series.partition("{")[0]
+            if name in profile.counters or name in map(sparse, profile.copies):
                 values = [value for _, value in points]
                 assert values == sorted(values), series
         assert min(points[0][0] for points in whole.values()) >= history.start
@@ -180,15 +188,28 @@ class TestPrometheus:
     def test_there_are_no_gaps_at_the_steps_that_panels_ask_with(self, prometheus: servers.Prometheus) -> None:
         """A rate over a panel's interval at the default time ranges, and over a week, has a value at every step."""
         now = int(time.time()) - 300
-        counter = "sum(rate(genai_cache_lookups_total[{window}]))"
-        for window, range_, step, steps in (
-            ("1m", "5h", "30s", 600),
-            ("135s", "23h", "2m", 690),
-            ("615s", "6d", "10m", 864),
+        lookups = catalog.CACHE_LOOKUPS.metrics[0].name
+        for name, window, range_, step, steps in (
+            (lookups, "1m", "5h", "30s", 600),
+            (lookups, "135s", "23h", "2m", 690),
+            (lookups, "195s", "47h", "3m", 940),
+            (sparse(lookups), "1095s", "2d", "3m", 959),
+            (sparse(lookups), "1215s", "100h", "5m", 1199),
+            (sparse(lookups), "1515s", "6d", "10m", 864),
         ):
-            found = prometheus.value(f"count_over_time(({counter.format(window=window)})[{range_}:{step}] @ {now})")
+            counter = f"sum(rate({name}[{window}]))"
+            found = prometheus.value(f"count_over_time(({counter})[{range_}:{step}] @ {now})")
             assert found is not None
             assert found >= steps, window
+
+    def test_copies_tell_what_the_counters_tell(self, prometheus: servers.Prometheus) -> None:
+        """Over two days, where panels change from one to the other; and they reach back a whole week."""
+        now = int(time.time()) - 300
+        name = "instance_service_mode_part:genai_llm_cost_usd_total:sum"
+        fine, copies = (prometheus.value(f"sum(increase({each}[2d] @ {now}))") for each in (name, sparse(name)))
+        assert copies == pytest.approx(fine, rel=0.005)
+        assert prometheus.query(f"{sparse(name)} offset 1w")
+        assert prometheus.query(f"{sparse(SUBJECTS)} offset 1w")
 
     def test_the_tour_can_be_drawn_of_it(self, prometheus: servers.Prometheus, tmp_path: Path) -> None:
         """The script that draws the pictures of docs/tour.md finds the week: two charts, each with a line."""

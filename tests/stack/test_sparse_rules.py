@@ -1,0 +1,35 @@
+"""The copies that panels read over long time ranges: how each is called, and what it is of."""
+
+import re
+
+import pytest
+import yaml
+from known_series import known_series
+from rule_files import RULES, Rule, selected
+
+from genai_stack import REPOSITORY
+
+FILE = REPOSITORY / "prometheus" / "rules" / "recording_sparse.yml"
+SPARSE = [rule for rule in RULES if rule.file == FILE]
+
+
+@pytest.mark.parametrize("rule", SPARSE, ids=lambda rule: rule.name)
+def test_a_copy_is_called_like_what_it_is_of(rule: Rule) -> None:
+    """With genai5m for genai, which is what dashboards put in the name's place; job and instance are never lost."""
+    (source,) = selected(rule.content["expr"])
+    assert rule.name == source.replace("genai_", "genai5m_", 1)
+    pattern = r"(?:sum without \([a-z, ]+\) \()?min_over_time\([\w:]+\[5m\]\)\)?"
+    assert re.fullmatch(pattern, rule.content["expr"])
+    there = {"job", "instance", "service", "mode", "le"} & known_series()[source]
+    assert there <= known_series()[rule.name] <= known_series()[source]
+
+
+def test_windows_leave_no_gap() -> None:
+    """Each sample is in the window of one evaluation: in one that nothing looks at, a series might leave 0."""
+    groups = yaml.safe_load(FILE.read_text())["groups"]
+    assert {group["interval"] for group in groups} == {"5m"}
+
+
+def test_nothing_else_has_such_a_name() -> None:
+    """Dashboards may rely on it."""
+    assert [rule.name for rule in RULES if "genai5m" in rule.name and rule.file != FILE] == []
