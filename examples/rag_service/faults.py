@@ -157,7 +157,14 @@ CATALOGUE: Mapping[str, Fault] = {
             follows={"GenAILowCacheHitRate": _FEWER_KEPT, "GenAICacheHitRateCollapsed": _FEWER_KEPT},
         ),
         Fault("tool_failures", "Half of the tool calls fail.", ("GenAIToolFailureRate",), 690, 420),
-        Fault("retrieval_failures", "3 of 10 retrievals fail.", ("GenAIRetrievalFailureRate",), 660, 420),
+        Fault(
+            "retrieval_failures",
+            "3 of 10 retrievals fail.",
+            ("GenAIRetrievalFailureRate",),
+            660,
+            420,
+            follows={"GenAIHighDegradationRate": "an answer without documents counts as a degradation"},
+        ),
         Fault(
             "pool_exhausted",
             "A leak holds 19 of the 20 connections to the vector store in each worker.",
