@@ -89,7 +89,7 @@ def latency(level: float, window: str = RATE, *, exemplars: bool = False) -> str
     """Quantile of the duration of requests; ``exemplars`` reads the series that have some, three times as many."""
     return otherwise(
         quantile(level, WORKFLOW if exemplars else _WORKFLOW_BUCKETS, window=window),
-        quantile(level, recorded("instance_service_mode_outcome", CALL_DURATION, "_bucket"), window=window),
+        quantile(level, recorded("instance_service_mode", CALL_DURATION, "_bucket"), window=window),
     )
 
 

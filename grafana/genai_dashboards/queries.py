@@ -3,7 +3,7 @@
 A *series* is a metric of the catalogue or the name of a recorded series, whose level (the part before the first colon)
 says which labels it has. Every selector carries the matchers of the variables for the labels that its series has.
 
-Rates and totals of what applications count read, over long time ranges, *sparse* copies instead: of the same name but
+Rates and totals of whatever is counted read, over long time ranges, *sparse* copies instead: of the same name but
 for its first part, five minutes apart (prometheus/rules/recording_sparse.yml). Hidden variables choose.
 """
 
@@ -96,11 +96,9 @@ def aggregated(operation: str, by: Sequence[str], expression: str) -> str:
 def counted(series: Series, *where: str, suffix: str = "", window: str) -> str:
     """Samples of a counter in a window: over long ranges, and unless counted step by step, those of its sparse copy."""
     selected = selector(series, *where, suffix=suffix)
-    if isinstance(series, str):
-        return f"{selected}[{window}]"
-    if series in _OF_APPLICATIONS and window != STEP:
-        return f"{_either(selected)}[{window}]"
-    return f"{selected}[{STEP if window == RATE else window}]"
+    # The name of a recorded sum is that of either already.
+    either = selected if isinstance(series, str) or window == STEP else _either(selected)
+    return f"{either}[{window}]"
 
 
 def rate(series: Series, *by: str, where: Sequence[str] = (), suffix: str = "", window: str = RATE) -> str:
