@@ -34,7 +34,7 @@ class Scenario:
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
-        Scenario("baseline", "100 people, a usual afternoon", 100, 10, 20, 600),
+        Scenario("baseline", "100 people, a usual afternoon", 100, 10, 60, 600),
         Scenario("peak", "500 people, the busiest hour of the year", 500, 25, 20, 600),
         Scenario(
             "stress", "ever more people, until the service breaks", 100, 20, 10, 900, step_users=100, step_seconds=30

@@ -170,7 +170,7 @@ def _demo(folder: Path) -> Iterator[_Recorder]:
         told = {"url": service.url, "metrics_dir": str(rag / "metrics")}
         (folder / ".run" / "demo.json").write_text(json.dumps(told))
         server = stack.enter_context(prometheus(folder / "prometheus", {}, "1s", config=yaml.safe_dump([job])))
-        command = [sys.executable, "-m", "load_scenarios", "baseline", "--host", service.url]
+        command = [sys.executable, "-m", "load_scenarios", "peak", "--host", service.url]
         log = stack.enter_context((folder / "load.log").open("w"))
         load = subprocess.Popen([*command, "--users", str(_PEOPLE), "--duration", "1h"], stdout=log, stderr=log)
         stack.callback(end, load)
