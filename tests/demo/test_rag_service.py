@@ -69,7 +69,8 @@ class TestAnswers:
 
     def test_finds_the_document_that_is_meant(self, service: RagService) -> None:
         """Retrieval over the corpus is real: the product's own page is among the sources."""
-        _, body = service.ask(fresh("How heavy is the Kiln multi-fuel stove?"))
+        # Without a number, as fresh() would add: in so short a question it means as much to the ranking as a word.
+        _, body = service.ask("How heavy is the Kiln multi-fuel stove?")
         assert "products-kiln-stove" in body["sources"]
         _, body = service.ask("Summarise the report on the failure of the parcel sorter.", "4")
         assert body["sources"] == ["reports-warehouse-incident"]

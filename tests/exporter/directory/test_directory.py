@@ -34,7 +34,8 @@ class TestRefusedDirectory:
         )
         assert done.returncode == 1
         assert f"Error: metrics directory refused: {'the group' if bits == 0o770 else 'every user'}" in done.stderr
-        assert f"may write to {tmp_path / 'm'} (mode {bits:04o}): run chmod " in done.stderr
+        remedy = "name a folder in it" if bits & 0o1000 else "run chmod "
+        assert f"may write to {tmp_path / 'm'} (mode {bits:04o}): {remedy}" in done.stderr
         assert "Traceback" not in done.stderr
         assert list((tmp_path / "m").iterdir()) == []
 
