@@ -17,9 +17,9 @@ up: $(RUNNABLE)  ## Start everything with demo data: exporter, Prometheus, Alert
 down: $(RUNNABLE)  ## Stop what `make up` started; data is kept
 	@$(BIN)/python -m genai_stack down
 
-# Two processes, a file to each at a time: most files wait for servers. In the order of the files, the slow ones come early.
+# Three processes, a file to each at a time: most files wait for servers. In the order of the files, the slow ones come early.
 test: lint servers  ## Lint, type-check and run all tests against real servers
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(READY)  ## ruff (docstrings included), mypy, generated files
 	$(BIN)/ruff format --check .

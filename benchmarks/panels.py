@@ -10,7 +10,7 @@ from statistics import median
 from benchmarks import panels_data
 from benchmarks.panels_data import END, Summary
 from benchmarks.panels_organisation import SERVICES
-from benchmarks.panels_queries import RANGE_SECONDS, STEP_SECONDS, Query, hidden, queries
+from benchmarks.panels_queries import RANGE_SECONDS, Query, hidden, queries
 from benchmarks.panels_server import RefusedError, Server, prometheus
 from benchmarks.results import Figure, Section, Target
 from genai_stack import REPOSITORY
@@ -77,7 +77,7 @@ def _ask(server: Server, query: Query) -> tuple[int, int]:
     """Ask once; returns the samples read, and those held at once."""
     start = str(END - RANGE_SECONDS)
     if query.kind == "range":
-        times = {"start": start, "end": str(END), "step": str(STEP_SECONDS)}
+        times = {"start": start, "end": str(END), "step": str(query.step_seconds)}
         answer = server.ask("query_range", query=query.expression, stats="all", timeout=_GIVEN_UP, **times)
     elif query.kind == "instant":
         answer = server.ask("query", query=query.expression, stats="all", timeout=_GIVEN_UP, time=str(END))

@@ -13,7 +13,7 @@ from benchmarks.panels_organisation import Series
 from genai_metrics.catalog.sparse import SPARSE_PREFIX
 
 STEP_MS = 15_000
-SPARSE_STEP_MS = 300_000
+SPARSE_STEP_MS = 1_200_000
 """Of the copies that recording_sparse.yml records."""
 
 _RUNGS = 16

@@ -11,19 +11,15 @@ from genai_dashboards.queries import MORE, PREFIX
 from genai_stack import REPOSITORY
 
 RANGE_SECONDS = 7 * 86_400
-STEP_SECONDS = 600
-"""A week on a graph about 1 000 pixels wide, rounded as Grafana rounds."""
+_WIDTH = 1000
+"""Pixels of a graph, and points where its panel does not set how many at most."""
 
 SPARSE = {"genai": PREFIX["sparse"], "more": MORE["sparse"]}
 """Values of the hidden variables over a week, once there is one."""
 
 _SCRAPE_SECONDS = 15
-_BUILT_IN = {
-    "__range": f"{RANGE_SECONDS}s",
-    "__range_s": str(RANGE_SECONDS),
-    "__interval": f"{STEP_SECONDS}s",
-    "__rate_interval": f"{max(STEP_SECONDS + _SCRAPE_SECONDS, 4 * _SCRAPE_SECONDS)}s",
-}
+_ROUNDED = ((450, 300), (750, 600), (1050, 900), (1500, 1200), (2700, 1800), (5400, 3600), (9000, 7200))
+"""What Grafana makes of a step that is shorter than so many seconds."""
 _ALL = ".+"
 # What Grafana escapes in the value of a variable: for the regular expression, and that for PromQL's string.
 _SPECIAL = re.compile(r"[$^*{}\[\]'+?.()|]")
@@ -42,6 +38,7 @@ class Query:
     kind: str
     selected: str
     expression: str
+    step_seconds: int = 600
 
     @property
     def title(self) -> str:
@@ -55,9 +52,20 @@ def boards() -> dict[str, Any]:
     return {path.stem: json.loads(path.read_text()) for path in paths}
 
 
-def filled(expression: str, selected: Mapping[str, str]) -> str:
+def step_seconds(points: int) -> int:
+    """Return the step of a graph over a week that has so many points at most."""
+    return next(rounded for limit, rounded in _ROUNDED if RANGE_SECONDS / points < limit)
+
+
+def filled(expression: str, selected: Mapping[str, str], step: int = 600) -> str:
     """The expression with its variables filled in: those in ``selected`` with one value, the others with all."""
-    values = {**_BUILT_IN, **{name: _SPECIAL.sub(r"\\\\\g<0>", value) for name, value in selected.items()}}
+    built_in = {
+        "__range": f"{RANGE_SECONDS}s",
+        "__range_s": str(RANGE_SECONDS),
+        "__interval": f"{step}s",
+        "__rate_interval": f"{max(step + _SCRAPE_SECONDS, 4 * _SCRAPE_SECONDS)}s",
+    }
+    values = {**built_in, **{name: _SPECIAL.sub(r"\\\\\g<0>", value) for name, value in selected.items()}}
     return _VARIABLE.sub(lambda name: values.get(name[1], _ALL), expression)
 
 
@@ -78,30 +86,33 @@ def queries(values: Mapping[str, str], unseen: Mapping[str, str] = SPARSE) -> It
     ``unseen`` are the values of hidden variables.
     """
     for topic, board in boards().items():
-        for title, ref, kind, expression in _asked(board):
+        for title, ref, kind, expression, step in _asked(board):
             used = set(_VARIABLE.findall(expression)) & values.keys()
             for name in ("", *sorted(used)):
                 chosen = {name: values[name]} if name else {}
                 shown = f"{name} {values[name]}" if name else "All"
-                yield Query(topic, title, ref, kind, shown, filled(expression, {**unseen, **chosen}))
+                yield Query(topic, title, ref, kind, shown, filled(expression, {**unseen, **chosen}, step), step)
 
 
-def _asked(board: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    """Yield title, letter, kind and expression, as written, of each query of a dashboard."""
+def _asked(board: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, int]]:
+    """Yield title, letter, kind, expression, as written, and step in seconds of each query of a dashboard."""
+    usual = step_seconds(_WIDTH)
     for variable in board["templating"]["list"]:
         if variable["type"] == "query":
             title = f"variable {variable['name']}"
             if result := _RESULT.fullmatch(variable["query"]):
-                yield title, "", "instant", result[1]
+                yield title, "", "instant", result[1], usual
                 continue
             found = _LABEL_VALUES.fullmatch(variable["query"])
             assert found, f"{title} is not understood: {variable['query']}"
-            yield title, "", found[2], found[1]
+            yield title, "", found[2], found[1], usual
     for annotation in board["annotations"]["list"]:
-        yield "annotations", "", "range", annotation["target"]["expr"]
+        yield "annotations", "", "range", annotation["target"]["expr"], usual
     for panel in board["panels"]:
+        step = step_seconds(panel.get("maxDataPoints", _WIDTH))
         for target in panel.get("targets", ()):
-            yield panel["title"], target["refId"], "instant" if target.get("instant") else "range", target["expr"]
+            kind = "instant" if target.get("instant") else "range"
+            yield panel["title"], target["refId"], kind, target["expr"], step
 
 
 def last_week(expression: str) -> set[str]:

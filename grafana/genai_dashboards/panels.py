@@ -37,6 +37,7 @@ def graph(title: str, description: str, unit: str, no_value: str = style.NO_REQU
     panel = (
         timeseries.Panel()
         .title(title)
+        .max_data_points(style.MOST_POINTS)
         .description(description)
         .datasource(style.DATASOURCE)
         .unit(unit)
@@ -179,6 +180,7 @@ def heat(title: str, description: str, unit: str, no_value: str = style.NO_REQUE
     return (
         heatmap.Panel()
         .title(title)
+        .max_data_points(style.MOST_POINTS)
         .description(description)
         .datasource(style.DATASOURCE)
         .unit(unit)

@@ -44,12 +44,16 @@ def latency_from_cache() -> timeseries.Panel:
 
 def latency_by_model() -> timeseries.Panel:
     """Which model is slow."""
-    return graph(
-        "p95 duration of LLM calls by model",
-        "95 % of a model's LLM calls took less than this.",
-        style.SECONDS,
-        style.NO_CALLS,
-    ).with_target(over_time(queries.latency_by_model(0.95), "{{model}}"))
+    return (
+        graph(
+            "p95 duration of LLM calls by model",
+            "95 % of a model's LLM calls took less than this.",
+            style.SECONDS,
+            style.NO_CALLS,
+        )
+        .max_data_points(style.FEWER_POINTS)
+        .with_target(over_time(queries.latency_by_model(0.95), "{{model}}"))
+    )
 
 
 def first_token() -> timeseries.Panel:
@@ -70,12 +74,16 @@ def first_token() -> timeseries.Panel:
 
 def per_output_token() -> timeseries.Panel:
     """How fast text flows."""
-    return graph(
-        "Time per output token by model",
-        "Median time per output token after the first, of streamed answers; its inverse is tokens per second.",
-        style.SECONDS,
-        _STREAMED,
-    ).with_target(over_time(queries.per_output_token(0.5), "{{model}}"))
+    return (
+        graph(
+            "Time per output token by model",
+            "Median time per output token after the first, of streamed answers; its inverse is tokens per second.",
+            style.SECONDS,
+            _STREAMED,
+        )
+        .max_data_points(style.FEWER_POINTS)
+        .with_target(over_time(queries.per_output_token(0.5), "{{model}}"))
+    )
 
 
 def operations() -> timeseries.Panel:

@@ -4,7 +4,7 @@ A *series* is a metric of the catalogue or the name of a recorded series, whose 
 says which labels it has. Every selector carries the matchers of the variables for the labels that its series has.
 
 Rates and totals of whatever is counted read, over long time ranges, *sparse* copies instead: of the same name but
-for its first part, five minutes apart (prometheus/rules/recording_sparse.yml). Hidden variables choose.
+for its first part, 20 minutes apart (prometheus/rules/recording_sparse.yml). Hidden variables choose.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ SERVICE = 'service=~"$service"'
 MODE = 'mode=~"$mode"'
 PREFIX = {"fine": FINE_PREFIX, "sparse": SPARSE_PREFIX}
 """First part of the name of a metric, and of its sparse copy."""
-MORE = {"fine": "0ms", "sparse": "900000ms"}
+MORE = {"fine": "0ms", "sparse": "3600000ms"}
 """By how much the window of a rate is longer than for scrapes, so that it always has three samples of sparse copies."""
 STEP = "$__rate_interval"
 """Window of what is counted step by step: at least four scrapes, at least one step."""
@@ -38,7 +38,7 @@ FIRST_TOKEN, PER_OUTPUT_TOKEN = catalog.LLM_STREAM.metrics
 COST, COST_SAVED = catalog.LLM_COST.metrics
 
 _NAME = "${genai}"
-_LONG_SECONDS = 2 * 86_400
+_LONG_SECONDS = 3 * 86_400
 _OF_APPLICATIONS = {metric for kind in catalog.BLOCK_KINDS for metric in kind.metrics}
 
 
@@ -53,12 +53,14 @@ def recorded(level: str, metric: MetricSpec, suffix: str = "") -> str:
 def by_range(names: Mapping[str, str], label: str) -> str:
     """Query whose one result says in ``label`` which of both names holds for the dashboard's time range.
 
-    The sparse one does from two days on; but not as long as there are no sparse copies yet, or none of the beginning
-    of the time range though it is known.
+    The sparse one does from three days on; but not as long as there are no sparse copies that old, so that what they
+    lack of the last half hour is little, or none of the beginning of the time range though it is known.
     """
-    copies = f"last_over_time({sparse(SUBJECTS)}[15m]"
+    copies = f"last_over_time({sparse(SUBJECTS)}[1h]"
     reach_back = f"({copies} offset $__range) or on () absent({SUBJECTS} offset $__range))"
-    is_long = f"vector($__range_s) >= {_LONG_SECONDS} and on () {copies} offset 15m) and on () {reach_back}"
+    is_long = (
+        f"vector($__range_s) >= {_LONG_SECONDS} and on () {copies} offset {_LONG_SECONDS}s) and on () {reach_back}"
+    )
     copied, scraped = (
         f'label_replace({when}, "{label}", "{names[kind]}", "", "")'
         for kind, when in (("sparse", is_long), ("fine", "vector(1)"))

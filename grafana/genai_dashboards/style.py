@@ -54,6 +54,15 @@ TOKENS_PER_SECOND: Final = "suffix: tokens/s"
 MICRODOLLARS: Final = 6
 """Decimals of the cost of a single request: $0.000045 must not read as $0.00. Sums leave the choice to Grafana."""
 
+MOST_POINTS: Final = 400
+"""Points of a line: an hour has one each 15 s, a week one each half hour.
+
+Over days what a graph costs Prometheus is points times series; beyond some hundred points nobody sees a difference.
+"""
+
+FEWER_POINTS: Final = 160
+"""The same of what reads a histogram of each model: an hour has one point each 30 s, a week one each hour."""
+
 NO_REQUESTS: Final = "no requests in this time range"
 NO_CALLS: Final = "no LLM calls in this time range"
 

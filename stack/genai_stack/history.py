@@ -28,17 +28,17 @@ _MINUTE, _HOUR, DAY = 60, 3600, 86400
 SECONDS = 7 * DAY + 5400
 """A week, and what has to be known before the same hour of last week can be averaged."""
 
-_FINE_SECONDS = 2 * DAY + _HOUR
+_FINE_SECONDS = 3 * DAY + _HOUR
 
 _STEPS = {
-    # A panel's rate needs two samples in four scrapes. Over two days and more panels read copies.
+    # A panel's rate needs two samples in four scrapes. Over three days and more panels read copies.
     "counters": ((6 * _HOUR, 30), (_FINE_SECONDS, 60)),
     # Many, and older quantiles are recorded.
     "buckets": ((6 * _HOUR, 30),),
     # Read over the whole time range of a dashboard only.
     "totals": ((_FINE_SECONDS, 300),),
-    # As they are recorded; what is older is seen over longer time ranges only, with longer windows.
-    "copies": ((4 * DAY, 300), (SECONDS, 600)),
+    # As they are recorded.
+    "copies": ((SECONDS, 1200),),
     # Prometheus looks back 5 minutes.
     "others": ((6 * _HOUR, 120), (SECONDS, 240)),
 }
@@ -63,7 +63,7 @@ class Profile:
     flows: dict[str, list[tuple[dict[str, str], float]]]
     levels: dict[str, list[tuple[dict[str, str], float]]]
     copies: list[str]
-    """Counters that are recorded again every five minutes."""
+    """Counters that are recorded again every 20 minutes."""
 
     @classmethod
     def read(cls, path: Path = PROFILE) -> "Profile":

@@ -67,7 +67,7 @@ def recorded() -> dict[str, str]:
 
 
 def copied(names: Iterable[str]) -> list[str]:
-    """Return those of the counters that are recorded again every five minutes."""
+    """Return those of the counters that are recorded again every 20 minutes."""
     rules = _rules()
     return [name for name in names if sparse(name) in rules]
 

@@ -10,7 +10,7 @@ import promql_parser
 import pytest
 from benchmarks import panels, panels_blocks, panels_data
 from benchmarks.panels_organisation import exporters, organisation
-from benchmarks.panels_queries import SPARSE, Query, filled, hidden, last_week, queries
+from benchmarks.panels_queries import SPARSE, Query, filled, hidden, last_week, queries, step_seconds
 from benchmarks.panels_server import prometheus
 from benchmarks.results import Section, markdown
 from prometheus_client import generate_latest
@@ -33,7 +33,7 @@ class TestQueries:
         expression = (
             'rate(${genai}_a{service=~"$service", mode=~"${mode}"}[$__rate_interval${more}]) + b[$__range] / $__range_s'
         )
-        expected = 'rate(genai5m_a{service=~"a\\\\.b", mode=~".+"}[615s900000ms]) + b[604800s] / 604800'
+        expected = 'rate(genai20m_a{service=~"a\\\\.b", mode=~".+"}[615s3600000ms]) + b[604800s] / 604800'
         assert filled(expression, {**SPARSE, "service": "a.b"}) == expected
 
     def test_each_query_is_asked_for_all_and_for_one_value_of_each_variable(self) -> None:
@@ -45,6 +45,14 @@ class TestQueries:
         for query in queries(panels.ONE):
             promql_parser.parse(query.expression)
         assert {query.kind for query in asked} == {"range", "instant", "service", "mode", "tenant", "cache"}
+
+    def test_steps_are_those_of_the_points_that_a_panel_sets(self) -> None:
+        """Rounded as Grafana rounds; windows of rates follow the step."""
+        assert {points: step_seconds(points) for points in (1000, 400, 160)} == {1000: 600, 400: 1800, 160: 3600}
+        asked = {query.title: query for query in queries({})}
+        assert asked["performance: Request rate A"].kind == "instant"
+        by_model = asked["performance: p95 duration of LLM calls by model A"]
+        assert (by_model.step_seconds, "[3615s3600000ms]" in by_model.expression) == (3600, True)
 
     def test_series_of_the_week_before_are_known(self) -> None:
         """Those with an offset of a week, and no others."""
@@ -125,7 +133,7 @@ class Small:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     """Build the data and ask everything once."""
     folder = tmp_path_factory.mktemp("panels") / "data"
-    (section,) = panels.measure(folder, rounds=1, say=quiet, services=1, days=1)
+    (section,) = panels.measure(folder, rounds=1, say=quiet, services=1, days=4)
     return Small(folder, section, panels_data.Summary(**json.loads((folder / "summary.json").read_text())))
 
 
@@ -137,9 +145,9 @@ class TestData:
         summary = small.summary
         assert summary.scraped == len(list(organisation(1)))
         assert summary.recorded > 1000
-        everything = 'count({__name__=~".+", __name__!~"ALERTS.*"})'
+        everything = 'count(last_over_time({__name__=~".+", __name__!~"ALERTS.*"}[20m]))'
         with prometheus(small.folder / "data") as server:
-            # A moment earlier: the last of what is recorded every 5 minutes is as old as Prometheus looks back.
+            # What is recorded every 20 minutes is older than Prometheus looks back.
             (found,) = server.ask("query", query=everything, time=str(panels_data.END - 15))["result"]
         assert int(found["value"][1]) == summary.scraped + summary.recorded
 
@@ -157,22 +165,22 @@ class TestData:
         with prometheus(small.folder / "data") as server:
             assert hidden(server, panels_data.END) == SPARSE
 
-    def test_copies_lie_five_minutes_apart(self, small: Small) -> None:
-        """What is recorded every five minutes has 288 samples a day, where others have 5 760."""
+    def test_copies_lie_20_minutes_apart(self, small: Small) -> None:
+        """What is recorded every 20 minutes has 72 samples a day, where others have 5 760."""
         names = "instance_service_mode:genai{}_workflow_duration_seconds_count:sum"
         counts = {}
         with prometheus(small.folder / "data") as server:
-            for prefix in ("", "5m"):
+            for prefix in ("", "20m"):
                 query = f"max(count_over_time({names.format(prefix)}[1h]))"
                 (found,) = server.ask("query", query=query, time=str(panels_data.END - 15))["result"]
                 counts[prefix] = int(found["value"][1])
-        assert counts == {"": 240, "5m": 12}
+        assert counts == {"": 240, "20m": 3}
 
     def test_is_kept_until_its_content_is_another(self, small: Small) -> None:
         """A second run finds what the first one built."""
         said: list[str] = []
         content = small.summary.content
-        assert panels_data.build(small.folder, content, said.append, services=1, days=1) == small.summary
+        assert panels_data.build(small.folder, content, said.append, services=1, days=4) == small.summary
         assert said == []
 
 

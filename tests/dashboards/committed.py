@@ -12,7 +12,7 @@ BOARDS: dict[str, Any] = {path.stem: json.loads(path.read_text()) for path in FI
 """Content of each dashboard by its topic."""
 
 _GRAFANA = {"__rate_interval": "5m", "__range": "1h", "__interval": "1m", "__range_s": "3600"}
-SPARSE = {"genai": "genai5m", "more": "900000ms"}
+SPARSE = {"genai": "genai20m", "more": "3600000ms"}
 """Values of the hidden variables over long time ranges."""
 _FINE = {"genai": "genai", "more": "0ms"}
 

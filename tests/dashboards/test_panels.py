@@ -42,6 +42,8 @@ class TestPanel:
         """Series over time where time is drawn, else one value; in the format that the kind of panel reads."""
         assert panel.content["type"] in OVER_TIME | AT_THE_END
         over_time = panel.content["type"] in OVER_TIME
+        # More points than anybody sees would cost Prometheus points times series.
+        assert (0 < panel.content.get("maxDataPoints", 0) <= 400) is over_time
         formats = {"table": {"table"}, "heatmap": {"heatmap"}, "bargauge": {"time_series", "heatmap"}}
         for target in panel.content["targets"]:
             assert target.get("range", False) is over_time

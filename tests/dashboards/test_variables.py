@@ -13,7 +13,7 @@ from genai_dashboards.queries import SUBJECTS
 from genai_stack import binaries
 
 DAYS = 20
-COPIES = SUBJECTS.replace("genai_", "genai5m_")
+COPIES = SUBJECTS.replace("genai_", "genai20m_")
 LABELS = ('{service="chat", mode="1"}', '{service="search", mode="2"}')
 FINE = {"genai": "genai", "more": "0ms"}
 QUERIES = {
@@ -64,11 +64,12 @@ HOUR, DAY = 3600, 86_400
     ("fine", "copies", "seconds", "expected"),
     [
         pytest.param(0, 0, HOUR, FINE, id="short"),
-        pytest.param(0, 0, 2 * DAY - 1, FINE, id="almost-two-days"),
-        pytest.param(0, 0, 2 * DAY, SPARSE, id="two-days"),
+        pytest.param(0, 0, 3 * DAY - 1, FINE, id="almost-three-days"),
+        pytest.param(0, 0, 3 * DAY, SPARSE, id="three-days"),
         pytest.param(0, 0, 7 * DAY, SPARSE, id="week"),
         pytest.param(0, 0, 30 * DAY, SPARSE, id="longer-than-anything-is-known"),
-        pytest.param(479, 479, 7 * DAY, SPARSE, id="known-for-an-hour"),
+        pytest.param(480 - 73, 480 - 73, 7 * DAY, SPARSE, id="known-for-three-days"),
+        pytest.param(480 - 71, 480 - 71, 7 * DAY, FINE, id="known-for-less"),
         pytest.param(479.9, 479.9, 7 * DAY, FINE, id="no-copies-yet"),
         pytest.param(0, 19 * 24, 7 * DAY, FINE, id="copies-since-yesterday"),
         pytest.param(0, 12 * 24, 7 * DAY, SPARSE, id="copies-since-before-the-range"),
@@ -77,7 +78,7 @@ HOUR, DAY = 3600, 86_400
 def test_copies_are_read_where_they_tell_as_much(
     fine: float, copies: float, seconds: int, expected: dict[str, str], tmp_path: Path
 ) -> None:
-    """From two days on, if there are copies by now, and of the beginning, unless nothing is known of it at all."""
+    """From three days on, if there are copies as old, and of the beginning, unless nothing is known of it at all."""
     there = series(SUBJECTS, fine) | series(COPIES, copies)
     assert chosen(there, seconds, tmp_path) == expected
 

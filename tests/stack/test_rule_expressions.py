@@ -52,7 +52,7 @@ def test_every_recorded_series_is_used() -> None:
     contents = [json.loads(path.read_text()) for path in DASHBOARDS]
     used = {name for rule in OURS for name in rule.reads}
     for query in (query for content in contents for query in queries(content)):
-        for prefix in ("genai", "genai5m"):
+        for prefix in ("genai", "genai20m"):
             used |= {name for name in RECORDED if name in query.replace("${genai}", prefix)}
     unused = sorted(RECORDED - used)
     to_come = FOR_DASHBOARDS - {content["uid"] for content in contents}

@@ -1,11 +1,11 @@
-"""How the copies are called that ``prometheus/rules/recording_sparse.yml`` records every five minutes. Pure data."""
+"""How the copies are called that ``prometheus/rules/recording_sparse.yml`` records every 20 minutes. Pure data."""
 
 from typing import Final
 
 FINE_PREFIX: Final = "genai"
 """First part of the name of every metric."""
 
-SPARSE_PREFIX: Final = "genai5m"
+SPARSE_PREFIX: Final = "genai20m"
 """First part of the name of a copy; all else is as in the name of what it is of."""
 
 
