@@ -7,7 +7,7 @@ answers, an exporter that is killed, a provider that is down. See ``hurried`` fo
 import json
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -312,8 +312,8 @@ class TestArriving:
         (mail,) = stack.people.told[Key("mail", "GenAICostSpike", "spike", "firing")].bodies
         assert str(mail["Subject"]) == "CRITICAL spike: Spending has jumped"
 
-    def test_how_long_it_took(self, stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
-        """Prints the time from each fault to the first attempt to tell of it, as it would be at the shipped intervals.
+    def test_how_long_it_took(self, stack: Stack, record_property: Callable[[str, object], None]) -> None:
+        """Tells the time from each fault to the first attempt to tell of it, as it would be at the shipped intervals.
 
         What the machine itself takes is multiplied as well, so the figures are upper bounds.
         """
@@ -321,10 +321,10 @@ class TestArriving:
         for (alert, service), began in stack.began.items():
             first = min(told.first for key, told in stack.people.told.items() if key[1:] == (alert, service, "firing"))
             rows.append((alert, shipped_for(alert), (first - began) * SPEED))
-        with capsys.disabled():
-            print(f"\n{'from fault to notification':28}{'for':>8}{'took':>8}{'more than for':>16}")
-            for alert, pending, took in rows:
-                print(f"{alert:28}{pending:6.0f} s{took:6.0f} s{took - pending:14.0f} s")
+        title = "Seconds from a fault to its first notification, at the shipped intervals"
+        for alert, pending, took in rows:
+            figures = {"for": pending, "took": took, "more than for": took - pending}
+            record_property("row", (title, {"alert": alert} | {name: f"{each:.0f}" for name, each in figures.items()}))
         assert all(took >= pending for _, pending, took in rows)
         assert seconds(hurried("5m")) == 300 / SPEED
 
