@@ -144,6 +144,7 @@ CATALOGUE: Mapping[str, Fault] = {
                 "GenAIHighDegradationRate": "an answer that is never accepted counts as a degradation",
                 "GenAIHighRefinementRate": "poor answers are refined",
                 "GenAILowFirstPassAcceptance": "first answers are poor",
+                "GenAIHighLatency": "refined answers take longer",
                 "GenAILowCacheHitRate": _FEWER_KEPT,
                 "GenAICacheHitRateCollapsed": _FEWER_KEPT,
             },

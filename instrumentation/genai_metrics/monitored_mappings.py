@@ -92,8 +92,7 @@ def _class(base: Any, monitor: Monitor) -> type:
         "__doc__": base.__doc__,
         # What the instance says its class is; pickle goes by it.
         "__class__": property(lambda self: base),
-        # type(cache)(...) makes a plain one: there is one monitored instance alone.
-        "__new__": lambda cls, *args, **kwargs: base(*args, **kwargs),
+        "__new__": _plain(base),
         **_lookups(base, monitor),
         **writing_methods(base, monitor),
         **removing_methods(base, monitor),
@@ -179,6 +178,21 @@ def _lookups(base: Any, monitor: Monitor) -> dict[str, Any]:
     if hasattr(base, "__missing__"):
         names["__missing__"] = __missing__
     return names
+
+
+def _plain(base: Any) -> Any:
+    """Return ``__new__`` that makes a plain one of ``type(cache)(...)``: there is one monitored instance alone."""
+
+    def __new__(cls: type, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return base(*args, **kwargs)
+        except TypeError:
+            if args or kwargs:
+                raise
+            # No call at all but `cls.__new__(cls)`, by which cachetools begins a copy.
+            return base.__new__(base)
+
+    return __new__
 
 
 def _copies(base: Any, monitor: Monitor) -> dict[str, Any]:
