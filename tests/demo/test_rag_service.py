@@ -98,9 +98,10 @@ class TestAnswers:
 
     def test_uses_tools(self, service: RagService) -> None:
         """Agents are chosen by the question, and call the tools they have."""
-        grown = service.grows(lambda: service.ask_many([ORDER, "How much are 3 * 49.90 euros?"] * 10, "3"))
-        assert grown.sum("genai_workflow_agent_runs_total", agent="orders") == 10
-        assert grown.sum("genai_workflow_agent_runs_total", agent="figures") == 10
+        # The model draws a tool: of so many runs one that uses each is as good as certain.
+        grown = service.grows(lambda: service.ask_many([ORDER, "How much are 3 * 49.90 euros?"] * 40, "3"))
+        assert grown.sum("genai_workflow_agent_runs_total", agent="orders") == 40
+        assert grown.sum("genai_workflow_agent_runs_total", agent="figures") == 40
         for tool in ("order_status", "delivery_date", "calculator", "unit_converter"):
             assert grown.sum("genai_tool_duration_seconds_count", tool=tool) > 0
 
