@@ -31,6 +31,8 @@ _LOWER = "the lower threshold of the same share"
 _NOT_RERANKED = "without embeddings answers are not reranked, which counts as a degradation"
 _CALLS_FAIL = "a failed call is an error, whatever its reason"
 _FEWER_KEPT = "degraded answers are not kept in the response cache"
+_MORE_WAIT = "more requests wait for models"
+_MADE_AGAIN = "calls that fail are made again, which takes time"
 
 CATALOGUE: Mapping[str, Fault] = {
     fault.name: fault
@@ -56,7 +58,11 @@ CATALOGUE: Mapping[str, Fault] = {
             120,
             "llm",
             {"share": 0.6},
-            {"GenAIElevatedErrorRate": _LOWER, "GenAIHighDegradationRate": _NOT_RERANKED},
+            {
+                "GenAIHighLatency": _MADE_AGAIN,
+                "GenAIElevatedErrorRate": _LOWER,
+                "GenAIHighDegradationRate": _NOT_RERANKED,
+            },
         ),
         Fault(
             "rate_limited",
@@ -68,6 +74,7 @@ CATALOGUE: Mapping[str, Fault] = {
             {"share": 0.5},
             {
                 "GenAIHighErrorRate": _CALLS_FAIL,
+                "GenAIHighLatency": _MADE_AGAIN,
                 "GenAIElevatedErrorRate": _CALLS_FAIL,
                 "GenAIHighDegradationRate": _NOT_RERANKED,
             },
@@ -82,6 +89,7 @@ CATALOGUE: Mapping[str, Fault] = {
             {"provider": "openai"},
             {
                 "GenAIHighErrorRate": _CALLS_FAIL,
+                "GenAIHighLatency": _MADE_AGAIN,
                 "GenAIElevatedErrorRate": _CALLS_FAIL,
                 "GenAIHighDegradationRate": _NOT_RERANKED,
                 "GenAILowCacheHitRate": _FEWER_KEPT,
@@ -93,6 +101,7 @@ CATALOGUE: Mapping[str, Fault] = {
             ("GenAILowCacheHitRate", "GenAICacheHitRateCollapsed"),
             1500,
             1500,
+            follows={"GenAIHighLatency": _MORE_WAIT},
         ),
         Fault(
             "cache_too_small",
@@ -103,6 +112,7 @@ CATALOGUE: Mapping[str, Fault] = {
             follows={
                 "GenAILowCacheHitRate": "most answers are pushed out before they are asked for again",
                 "GenAICacheHitRateCollapsed": "most answers are pushed out before they are asked for again",
+                "GenAIHighLatency": _MORE_WAIT,
             },
         ),
         Fault(
