@@ -10,10 +10,10 @@ from random import Random
 
 from benchmarks.panels_blocks import Run
 from benchmarks.panels_organisation import Series
-from genai_metrics.catalog.sparse import SPARSE_PREFIX
+from genai_metrics.catalog.sparse import SPARSE_PREFIX, SPARSE_SECONDS
 
 STEP_MS = 15_000
-SPARSE_STEP_MS = 1_200_000
+SPARSE_STEP_MS = SPARSE_SECONDS * 1000
 """Of the copies that recording_sparse.yml records."""
 
 _RUNGS = 16

@@ -38,7 +38,7 @@ class Query:
     kind: str
     selected: str
     expression: str
-    step_seconds: int = 600
+    step_seconds: int
 
     @property
     def title(self) -> str:
@@ -57,7 +57,10 @@ def step_seconds(points: int) -> int:
     return next(rounded for limit, rounded in _ROUNDED if RANGE_SECONDS / points < limit)
 
 
-def filled(expression: str, selected: Mapping[str, str], step: int = 600) -> str:
+_STEP = step_seconds(_WIDTH)
+
+
+def filled(expression: str, selected: Mapping[str, str], step: int = _STEP) -> str:
     """The expression with its variables filled in: those in ``selected`` with one value, the others with all."""
     built_in = {
         "__range": f"{RANGE_SECONDS}s",
@@ -96,18 +99,17 @@ def queries(values: Mapping[str, str], unseen: Mapping[str, str] = SPARSE) -> It
 
 def _asked(board: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, int]]:
     """Yield title, letter, kind, expression, as written, and step in seconds of each query of a dashboard."""
-    usual = step_seconds(_WIDTH)
     for variable in board["templating"]["list"]:
         if variable["type"] == "query":
             title = f"variable {variable['name']}"
             if result := _RESULT.fullmatch(variable["query"]):
-                yield title, "", "instant", result[1], usual
+                yield title, "", "instant", result[1], _STEP
                 continue
             found = _LABEL_VALUES.fullmatch(variable["query"])
             assert found, f"{title} is not understood: {variable['query']}"
-            yield title, "", found[2], found[1], usual
+            yield title, "", found[2], found[1], _STEP
     for annotation in board["annotations"]["list"]:
-        yield "annotations", "", "range", annotation["target"]["expr"], usual
+        yield "annotations", "", "range", annotation["target"]["expr"], _STEP
     for panel in board["panels"]:
         step = step_seconds(panel.get("maxDataPoints", _WIDTH))
         for target in panel.get("targets", ()):

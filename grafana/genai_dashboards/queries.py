@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from genai_metrics import catalog
 from genai_metrics.catalog import SERVICE_LABEL, MetricSpec
-from genai_metrics.catalog.sparse import FINE_PREFIX, SPARSE_PREFIX, sparse
+from genai_metrics.catalog.sparse import FINE_PREFIX, SPARSE_PREFIX, SPARSE_SECONDS, sparse
 
 Series = MetricSpec | str
 
@@ -19,7 +19,7 @@ SERVICE = 'service=~"$service"'
 MODE = 'mode=~"$mode"'
 PREFIX = {"fine": FINE_PREFIX, "sparse": SPARSE_PREFIX}
 """First part of the name of a metric, and of its sparse copy."""
-MORE = {"fine": "0ms", "sparse": "3600000ms"}
+MORE = {"fine": "0ms", "sparse": f"{3 * SPARSE_SECONDS * 1000}ms"}
 """By how much the window of a rate is longer than for scrapes, so that it always has three samples of sparse copies."""
 STEP = "$__rate_interval"
 """Window of what is counted step by step: at least four scrapes, at least one step."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from random import Random
 
 from genai_metrics import catalog
-from genai_metrics.catalog.sparse import sparse
+from genai_metrics.catalog.sparse import SPARSE_SECONDS, sparse
 from load_scenarios.traffic import HOUR_FACTORS
 
 PROFILE = Path(__file__).parent / "history_profile.json"
@@ -38,7 +38,7 @@ _STEPS = {
     # Read over the whole time range of a dashboard only.
     "totals": ((_FINE_SECONDS, 300),),
     # As they are recorded.
-    "copies": ((SECONDS, 1200),),
+    "copies": ((SECONDS, SPARSE_SECONDS),),
     # Prometheus looks back 5 minutes.
     "others": ((6 * _HOUR, 120), (SECONDS, 240)),
 }

@@ -200,7 +200,7 @@ class TestRun:
 
     def test_a_refused_query_counts_as_too_slow(self, small: Small) -> None:
         """Its reason is shown."""
-        wrong = Query("board", "panel", "A", "instant", "All", "rate(")
+        wrong = Query("board", "panel", "A", "instant", "All", "rate(", 600)
         with prometheus(small.folder / "data") as server:
             asked = panels.ask(server, wrong, 1)
         assert "parse error" in asked.refused
