@@ -104,8 +104,9 @@ EFFECTS = (
     Effect(
         "degradation",
         _ratio(f'{_DEGRADED}{{reason="shortened"}}', f'{_WORKFLOWS}{{outcome="success"}}'),
-        (0, 0.05),  # a long answer that was begun during the fault may end in the time that is looked at afterwards
+        (0, 0),
         (0.6, 1),
+        settle_seconds=15,  # a long answer that was begun during the fault ends after it
     ),
     Effect(
         "tool_failures",
