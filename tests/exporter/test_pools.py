@@ -1,10 +1,9 @@
 """Tests of pools over processes: connections add up, and the fullest pool is not hidden by idle ones."""
 
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+
+from recording_process import recording
 
 from genai_exporter.aggregate import Applications
 
@@ -22,19 +21,6 @@ sys.stdin.read()
 """
 
 
-@contextmanager
-def process(directory: Path, active: int) -> Iterator[None]:
-    """A process that has said how many connections it uses, and ends with the block."""
-    command = [sys.executable, "-c", PROCESS, str(directory), str(active)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        assert running.stdout.readline() == "\n"
-        try:
-            yield
-        finally:
-            running.kill()
-
-
 class TestPool:
     """One pool in each of several processes."""
 
@@ -43,8 +29,8 @@ class TestPool:
         applications = exporter(tmp_path)
         in_use = 'genai_pool_in_use_ratio{service="service",pool="db"}'
         active = 'genai_pool_connections{service="service",pool="db",state="active"}'
-        with process(tmp_path, 2):
-            with process(tmp_path, 10), process(tmp_path, 0):
+        with recording(PROCESS, tmp_path, 2):
+            with recording(PROCESS, tmp_path, 10), recording(PROCESS, tmp_path, 0):
                 found = samples(applications)
                 assert (found[in_use], found[active]) == (1.0, 12)
                 assert found['genai_pool_size{service="service",pool="db"}'] == 30

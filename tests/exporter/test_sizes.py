@@ -1,14 +1,14 @@
 """Tests of processes that disagree on whether a cache or a queue is theirs or shared: a series never has two lines."""
 
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import permutations
 from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from recording_process import recording
 
 from genai_exporter.aggregate import Applications
 from genai_exporter.reporting import read_directory
@@ -28,19 +28,6 @@ track_queue("jobs", size, shared=shared)
 print(flush=True)
 sys.stdin.read()
 """
-
-
-@contextmanager
-def process(directory: Path, size: int, whose: str) -> Iterator[None]:
-    """A process that has said its sizes, and ends with the block."""
-    command = [sys.executable, "-c", PROCESS, str(directory), str(size), whose]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        assert running.stdout.readline() == "\n"
-        try:
-            yield
-        finally:
-            running.kill()
 
 
 def sizes(applications: Applications) -> tuple[float, ...]:
@@ -76,8 +63,8 @@ class TestDisagreement:
         applications = exporter(tmp_path)
         with ExitStack() as others:
             for size, whose in order[1:]:
-                others.enter_context(process(tmp_path, size, whose))
-            with process(tmp_path, *order[0]):
+                others.enter_context(recording(PROCESS, tmp_path, size, whose))
+            with recording(PROCESS, tmp_path, *order[0]):
                 assert sizes(applications) == times(57)
                 (cache,) = summarize(read_directory(tmp_path).rows["service"], scope="").caches.values()
                 assert (cache.entries, cache.bytes) == (57, 5700)
@@ -87,5 +74,9 @@ class TestDisagreement:
     def test_of_shared_things_one_counts(self, tmp_path: Path, exporter: Open) -> None:
         """The last word of the processes that call it shared, beside the one that does not."""
         applications = exporter(tmp_path)
-        with process(tmp_path, 50, "shared"), process(tmp_path, 3, "own"), process(tmp_path, 60, "shared"):
+        with (
+            recording(PROCESS, tmp_path, 50, "shared"),
+            recording(PROCESS, tmp_path, 3, "own"),
+            recording(PROCESS, tmp_path, 60, "shared"),
+        ):
             assert sizes(applications) == times(63)
