@@ -1,9 +1,19 @@
-"""One fake LLM server for all tests that do not need options of their own."""
+"""One fake LLM server for all tests that do not need options of their own; a tape of the demo under faults."""
 
 from collections.abc import Iterator
 
 import pytest
 from fake_llm_process import FakeLlm, fake_llm
+from tape import Tape, record
+from timelapse import inputs
+
+pytest.register_assert_rewrite("fault_matrix")  # it asserts for two modules, and should say what it found
+
+
+@pytest.fixture(scope="module")
+def tape(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Tape:
+    """The demo while each of the module's ``FAULTS`` comes and goes; takes minutes."""
+    return record(tmp_path_factory.mktemp("tape"), request.module.FAULTS, inputs())
 
 
 @pytest.fixture(scope="session")

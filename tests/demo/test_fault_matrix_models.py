@@ -8,18 +8,11 @@ from pathlib import Path
 import pytest
 from fault_matrix import Record, assert_quiet_raises_nothing, assert_raises_its_alerts_only, assert_shows_and_recovers
 from fault_table import HALVES
-from tape import Tape, record
-from timelapse import inputs
+from tape import Tape
 
 pytestmark = pytest.mark.timeout(900)  # the recording alone takes longer than other tests may
 
 FAULTS = HALVES["models"]
-
-
-@pytest.fixture(scope="module")
-def tape(tmp_path_factory: pytest.TempPathFactory) -> Tape:
-    """The demo while each fault comes and goes."""
-    return record(tmp_path_factory.mktemp("tape"), FAULTS, inputs())
 
 
 @pytest.mark.parametrize("fault", FAULTS)

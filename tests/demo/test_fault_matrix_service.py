@@ -13,20 +13,13 @@ from fault_matrix import (
     assert_shows_and_recovers,
 )
 from fault_table import EFFECTS, HALVES
-from tape import Tape, record
-from timelapse import inputs
+from tape import Tape
 
 from rag_service.faults import CATALOGUE
 
 pytestmark = pytest.mark.timeout(900)  # the recording alone takes longer than other tests may
 
 FAULTS = HALVES["service"]
-
-
-@pytest.fixture(scope="module")
-def tape(tmp_path_factory: pytest.TempPathFactory) -> Tape:
-    """The demo while each fault comes and goes."""
-    return record(tmp_path_factory.mktemp("tape"), FAULTS, inputs())
 
 
 @pytest.mark.parametrize("fault", FAULTS)
