@@ -4,7 +4,6 @@ Expressions, thresholds, labels, annotations, routes, receivers and templates ar
 """
 
 import os
-import re
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,32 +14,24 @@ from typing import Any
 import yaml
 from servers import Prometheus, end, free_port, wait_until_ready
 
+from genai_exporter.durations import prometheus_seconds
 from genai_stack import REPOSITORY, notifications
 from genai_stack.binaries import require
 
 SPEED = 30
 """What waiting times are divided by: 15 s between scrapes are half a second, 5 minutes of `for` ten seconds."""
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def seconds(duration: str) -> float:
-    """Seconds of a duration as the configuration writes it."""
-    parts = re.findall(r"(\d+)(ms|[smhd])", duration)
-    assert "".join(number + unit for number, unit in parts) == duration, duration
-    return sum(int(number) * _UNITS[unit] for number, unit in parts)
-
 
 def hurried(duration: str) -> str:
     """The duration divided."""
-    return f"{max(1, round(seconds(duration) * 1000 / SPEED))}ms"
+    return f"{max(1, round(prometheus_seconds(duration) * 1000 / SPEED))}ms"
 
 
 def _hurry(node: Any, names: Sequence[str]) -> None:
     """Divide durations of these names wherever they are."""
     if isinstance(node, dict):
         for name, value in node.items():
-            if name in names and isinstance(value, str) and seconds(value):
+            if name in names and isinstance(value, str) and prometheus_seconds(value):
                 node[name] = hurried(value)
             else:
                 _hurry(value, names)

@@ -19,13 +19,13 @@ from hurried import (
     alertmanager,
     hurried,
     prometheus,
-    seconds,
     write_alertmanager,
     write_prometheus,
 )
 from servers import Exporter, Prometheus, end, exporter, free_port, get, wait_for
 from stand_ins import Key, Services, services
 
+from genai_exporter.durations import prometheus_seconds
 from genai_stack import REPOSITORY, notifications
 
 WEEK, HOUR = 7 * 86400.0, 3600.0
@@ -162,7 +162,7 @@ def shipped_for(alert: str) -> float:
         for group in yaml.safe_load(path.read_text())["groups"]:
             for rule in group["rules"]:
                 if rule.get("alert") == alert:
-                    return seconds(rule.get("for", "0s"))
+                    return prometheus_seconds(rule.get("for", "0s"))
     raise AssertionError(alert)
 
 
@@ -326,7 +326,7 @@ class TestArriving:
             figures = {"for": pending, "took": took, "more than for": took - pending}
             record_property("row", (title, {"alert": alert} | {name: f"{each:.0f}" for name, each in figures.items()}))
         assert all(took >= pending for _, pending, took in rows)
-        assert seconds(hurried("5m")) == 300 / SPEED
+        assert prometheus_seconds(hurried("5m")) == 300 / SPEED
 
 
 def _silence(stack: Stack, service: str) -> None:
