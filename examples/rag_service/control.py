@@ -90,7 +90,6 @@ class Control:
             "alert": "/".join(fault.alerts) or None,
             "follows": dict(fault.follows),
             "how_long_until_it_shows": fault.shows_after_seconds,
-            "needs_seconds": fault.needs_seconds,
             "active_until": until,
             "place": fault.place,
         }

@@ -11,7 +11,6 @@ class Fault:
 
     ``alerts``: names of the alerts that it should raise, none where the point is that nothing happens.
     ``shows_after_seconds``: until the first of them fires at the demo's own load: its window fills, then its ``for``.
-    ``needs_seconds``: how long the fault must be on for that; less, as windows remember.
     ``follows``: alerts that its alerts bring with them, by name, and why; all others are no business of it.
     ``place``: who provokes it, the ``service`` itself, the ``llm`` server that it forwards to, or the ``command``
     ``genai-exporter demo fault``. ``parameters``: what the LLM server is told.
@@ -21,7 +20,6 @@ class Fault:
     description: str
     alerts: tuple[str, ...]
     shows_after_seconds: int
-    needs_seconds: int
     place: Literal["service", "llm", "command"] = "service"
     parameters: Mapping[str, Any] = field(default_factory=dict)
     follows: Mapping[str, str] = field(default_factory=dict)
@@ -31,8 +29,6 @@ _LOWER = "the lower threshold of the same share"
 _NOT_RERANKED = "without embeddings answers are not reranked, which counts as a degradation"
 _CALLS_FAIL = "a failed call is an error, whatever its reason"
 _FEWER_KEPT = "degraded answers are not kept in the response cache"
-_MORE_WAIT = "more requests wait for models"
-_MADE_AGAIN = "calls that fail are made again, which takes time"
 
 CATALOGUE: Mapping[str, Fault] = {
     fault.name: fault
@@ -42,7 +38,6 @@ CATALOGUE: Mapping[str, Fault] = {
             "Models take five times as long.",
             ("GenAIHighLatency",),
             400,
-            120,
             "llm",
             {"factor": 5.0},
             {
@@ -55,11 +50,9 @@ CATALOGUE: Mapping[str, Fault] = {
             "Models answer 6 of 10 requests with status 500.",
             ("GenAIHighErrorRate",),
             360,
-            120,
             "llm",
             {"share": 0.6},
             {
-                "GenAIHighLatency": _MADE_AGAIN,
                 "GenAIElevatedErrorRate": _LOWER,
                 "GenAIHighDegradationRate": _NOT_RERANKED,
             },
@@ -69,12 +62,10 @@ CATALOGUE: Mapping[str, Fault] = {
             "Models answer half of the requests with status 429.",
             ("GenAIRateLimited",),
             360,
-            120,
             "llm",
             {"share": 0.5},
             {
                 "GenAIHighErrorRate": _CALLS_FAIL,
-                "GenAIHighLatency": _MADE_AGAIN,
                 "GenAIElevatedErrorRate": _CALLS_FAIL,
                 "GenAIHighDegradationRate": _NOT_RERANKED,
             },
@@ -84,12 +75,10 @@ CATALOGUE: Mapping[str, Fault] = {
             "OpenAI closes every connection; the service falls back to Anthropic.",
             ("GenAIProviderDown",),
             480,
-            480,
             "llm",
             {"provider": "openai"},
             {
                 "GenAIHighErrorRate": _CALLS_FAIL,
-                "GenAIHighLatency": _MADE_AGAIN,
                 "GenAIElevatedErrorRate": _CALLS_FAIL,
                 "GenAIHighDegradationRate": _NOT_RERANKED,
                 "GenAILowCacheHitRate": _FEWER_KEPT,
@@ -100,19 +89,15 @@ CATALOGUE: Mapping[str, Fault] = {
             "The response cache is cleared every second.",
             ("GenAILowCacheHitRate", "GenAICacheHitRateCollapsed"),
             1500,
-            1500,
-            follows={"GenAIHighLatency": _MORE_WAIT},
         ),
         Fault(
             "cache_too_small",
             "The response cache has room for 8 answers in each worker.",
             ("GenAICacheNearCapacity",),
             720,
-            720,
             follows={
                 "GenAILowCacheHitRate": "most answers are pushed out before they are asked for again",
                 "GenAICacheHitRateCollapsed": "most answers are pushed out before they are asked for again",
-                "GenAIHighLatency": _MORE_WAIT,
             },
         ),
         Fault(
@@ -120,7 +105,6 @@ CATALOGUE: Mapping[str, Fault] = {
             "A job floods the embedding cache, which pushes out 40 entries a second.",
             ("GenAIHighCacheEvictionRate",),
             720,
-            480,
             follows={"GenAICacheNearCapacity": "the cache that is flooded is full"},
         ),
         Fault(
@@ -128,7 +112,6 @@ CATALOGUE: Mapping[str, Fault] = {
             "All calls go to models that cost 15 times as much.",
             ("GenAICostSpike",),
             660,
-            120,
             follows={
                 "GenAIHighHourlyCost": "most of an hour at this price is above what an hour may cost",
                 "GenAIDailyBudgetProjected": "a day at this price would pass the budget",
@@ -139,14 +122,12 @@ CATALOGUE: Mapping[str, Fault] = {
             "Simple answers come from a model without a known price.",
             ("GenAIUnpricedCalls",),
             330,
-            60,
         ),
         Fault(
             "quality_drop",
             "The evaluator finds most answers poor.",
             ("GenAILowQualityScore",),
             900,
-            600,
             "llm",
             {"quality": 0.5},
             {
@@ -164,16 +145,14 @@ CATALOGUE: Mapping[str, Fault] = {
             "8 of 10 answers are cut short, as if the service shed load.",
             ("GenAIHighDegradationRate",),
             690,
-            420,
             follows={"GenAILowCacheHitRate": _FEWER_KEPT, "GenAICacheHitRateCollapsed": _FEWER_KEPT},
         ),
-        Fault("tool_failures", "Half of the tool calls fail.", ("GenAIToolFailureRate",), 690, 420),
+        Fault("tool_failures", "Half of the tool calls fail.", ("GenAIToolFailureRate",), 690),
         Fault(
             "retrieval_failures",
             "3 of 10 retrievals fail.",
             ("GenAIRetrievalFailureRate",),
             660,
-            420,
             follows={"GenAIHighDegradationRate": "an answer without documents counts as a degradation"},
         ),
         Fault(
@@ -181,20 +160,18 @@ CATALOGUE: Mapping[str, Fault] = {
             "A leak holds 19 of the 20 connections to the vector store in each worker.",
             ("GenAIPoolExhausted",),
             330,
-            330,
         ),
         Fault(
             "dependency_down",
             "The vector store does not answer; the service searches by keywords.",
             ("GenAIDependencyDown",),
             150,
-            150,
+            follows={"GenAIHighDegradationRate": "a search by keywords counts as a degradation"},
         ),
         Fault(
             "worker_killed",
             "One worker is killed by SIGKILL, at once; its master starts another, and the numbers stay right.",
             (),
-            0,
             0,
         ),
         Fault(
@@ -202,9 +179,8 @@ CATALOGUE: Mapping[str, Fault] = {
             "The exporter is halted; applications go on recording.",
             ("GenAITargetDown",),
             180,
-            180,
             "command",
         ),
-        Fault("no_traffic", "The demo's load pauses.", ("GenAINoTraffic",), 1200, 1200),
+        Fault("no_traffic", "The demo's load pauses.", ("GenAINoTraffic",), 1200),
     )
 }
