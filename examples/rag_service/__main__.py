@@ -63,6 +63,18 @@ def _bound(host: str, port: int) -> socket.socket:
     help="How much faster things happen that go by the clock, such as expiry; for so many times the requests.",
 )
 @click.option(
+    "--errors",
+    type=click.FloatRange(0, 1),
+    default=Settings.errors,
+    help="Share of tool calls and of retrievals that fail by themselves.",
+)
+@click.option(
+    "--agent-steps",
+    type=click.IntRange(1),
+    default=Settings.agent_steps,
+    help="Calls of the model after which an agent gives up.",
+)
+@click.option(
     "--metrics/--no-metrics",
     "instrumented",
     default=None,
@@ -78,6 +90,8 @@ def main(
     service: str,
     speed: float,
     time_lapse: float,
+    errors: float,
+    agent_steps: int,
     instrumented: bool | None,
 ) -> None:
     """Answer questions about a fictional company from a small corpus, and be monitored while doing so."""
@@ -94,6 +108,8 @@ def main(
         workers=workers,
         speed=speed,
         time_lapse=time_lapse,
+        errors=errors,
+        agent_steps=agent_steps,
         instrumented=instrumented,
     ).to_environment()
     # bm25s would make progress bars, and those a semaphore that a worker leaves behind at SIGTERM.

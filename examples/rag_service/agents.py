@@ -16,8 +16,6 @@ from rag_service.quality import SAMPLED
 from rag_service.simple import room
 from rag_service.tools import ToolError
 
-_MOST_STEPS = 6
-
 
 class AgentGaveUp(RuntimeError):
     """An agent called one tool after the other and came to no answer."""
@@ -85,7 +83,7 @@ async def _worked_out(agent: _Agent, user: str, answer: Answer, backends: Backen
     """Let the model call tools until it answers."""
     messages: list[MessageParam] = [{"role": "user", "content": user}]
     reply = Reply(backends.models.chosen(AGENT))
-    for _ in range(_MOST_STEPS):
+    for _ in range(backends.settings.agent_steps):
         answer.iterations += 1
         with operation(LLM_INFERENCE):
             message = await backends.models.step(ANSWER, guide(), messages, backends.tools.offered(agent.tools))
@@ -103,4 +101,4 @@ async def _worked_out(agent: _Agent, user: str, answer: Answer, backends: Backen
                 results.append({"type": "tool_result", "tool_use_id": block.id, "content": result, "is_error": failed})
         messages.append({"role": "assistant", "content": message.content})
         messages.append({"role": "user", "content": results})
-    raise AgentGaveUp(f"no answer after {_MOST_STEPS} steps")
+    raise AgentGaveUp(f"no answer after {backends.settings.agent_steps} steps")

@@ -21,7 +21,6 @@ from rag_service.state import FaultState
 
 SOURCES = (corpus.PRODUCTS, corpus.HANDBOOK)
 _STORE_SECONDS = 0.018
-_FAILURE_SHARE = 0.004
 _FAULT_SHARE = 0.3
 _MOST = 5
 POOL_SIZE = 20
@@ -36,6 +35,7 @@ class Retriever:
 
     def __init__(self, settings: Settings, faults: FaultState, caches: Caches, models: Models) -> None:
         self._speed = settings.speed
+        self._errors = settings.errors
         self._faults = faults
         self._caches = caches
         self._models = models
@@ -78,7 +78,7 @@ class Retriever:
             return index.search(question, _MOST)
         async with self.pool.connection():
             await latency.take(_STORE_SECONDS, self._speed)
-            if latency.fails(_FAULT_SHARE if self._faults.is_on("retrieval_failures") else _FAILURE_SHARE):
+            if latency.fails(_FAULT_SHARE if self._faults.is_on("retrieval_failures") else self._errors):
                 raise RetrievalError(f"the vector store did not answer for {source}")
             return index.search(question, _MOST)
 

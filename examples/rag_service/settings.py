@@ -17,8 +17,9 @@ class Settings:
     ``llm_url``: base address of both providers' APIs. ``state``: file in which all workers see which faults are on.
     ``metrics_dir``: directory shared with the exporter; ``None`` keeps the metrics in the workers. ``speed`` divides
     the time that stand-ins of databases take. ``time_lapse``: so many times as fast happens what goes by the
-    clock, such as the expiry of answers; for a rehearsal with so many times the requests. ``instrumented``: without it
-    nothing is recorded, to compare with.
+    clock, such as the expiry of answers; for a rehearsal with so many times the requests. ``errors``: share of
+    tool calls and of retrievals that fail by themselves. ``agent_steps``: an agent gives up after so many calls of
+    the model. ``instrumented``: without it nothing is recorded, to compare with.
     """
 
     llm_url: str
@@ -28,6 +29,8 @@ class Settings:
     workers: int = 2
     speed: float = 1.0
     time_lapse: float = 1.0
+    errors: float = 0.004
+    agent_steps: int = 6
     instrumented: bool = True
 
     def to_environment(self) -> None:

@@ -20,7 +20,6 @@ from rag_service import latency
 from rag_service.settings import Settings
 from rag_service.state import FaultState
 
-_FAILURE_SHARE = 0.004
 _FAULT_SHARE = 0.5
 _ORDER_SECONDS = 0.045
 _STATES = ("packed", "handed to the carrier", "in delivery", "delivered")
@@ -55,6 +54,7 @@ class Tools:
 
     def __init__(self, settings: Settings, faults: FaultState) -> None:
         self._speed = settings.speed
+        self._errors = settings.errors
         self._faults = faults
         self._tools = {
             "order_status": _Tool("State of an order, by its number such as F-20417.", self._order_status),
@@ -75,7 +75,7 @@ class Tools:
         with tool_call(name):
             if name not in self._tools:
                 raise ToolError(f"there is no tool {name}")
-            if latency.fails(_FAULT_SHARE if self._faults.is_on("tool_failures") else _FAILURE_SHARE):
+            if latency.fails(_FAULT_SHARE if self._faults.is_on("tool_failures") else self._errors):
                 await latency.take(_ORDER_SECONDS, self._speed)
                 raise ToolError(f"{name} does not answer")
             text = arguments.get("question", "") if isinstance(arguments, Mapping) else ""

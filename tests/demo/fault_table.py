@@ -154,12 +154,12 @@ HALVES = {
     "service": (
         "cache_cleared",
         "cache_too_small",
+        "exporter_down",  # meanwhile the caches fill again
         "eviction_storm",
         "degradation",
         "quality_drop",
-        "worker_killed",
-        "exporter_down",
         "no_traffic",
+        "worker_killed",  # last, as its successor's caches are empty
     ),
 }
 """All faults in the order in which they are recorded, in two halves, each about as long."""

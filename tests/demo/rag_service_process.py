@@ -18,8 +18,13 @@ from fake_llm_process import FakeLlm, fake_llm
 from prometheus_client.parser import text_string_to_metric_families
 from servers import Exporter, end, exporter, get, wait_for
 
+from fake_llm.fits import MOST_TOOL_CALLS
+
 SPEED = 1000
 """How much faster than real ones the models of ``quick_llm`` are."""
+
+NEVER_BY_ITSELF = ("--errors", "0", "--agent-steps", str(MOST_TOOL_CALLS + 1))
+"""Options with which tools and retrievals do not fail, and agents do not give up, as they do now and then."""
 
 _numbers = count(1)
 
@@ -130,12 +135,17 @@ class RagService:
 def rag_service(
     llm: FakeLlm, folder: Path, *options: str, workers: int = 2, born_at_zero_seconds: int = 0
 ) -> Iterator[RagService]:
-    """Run a service, all of its workers ready, with its files and its exporter's below ``folder``."""
+    """Run a service, all of its workers ready, with its files and its exporter's below ``folder``.
+
+    Nothing fails by itself, unless the options say otherwise.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     metrics = folder / "metrics"
     command = [
         *(sys.executable, "-m", "rag_service", "--listen", "127.0.0.1:0", "--workers", str(workers), "--speed", "0"),
-        *("--metrics-dir", str(metrics), "--llm-url", llm.url, "--state", str(folder / "faults.json"), *options),
+        *("--metrics-dir", str(metrics), "--llm-url", llm.url, "--state", str(folder / "faults.json")),
+        *NEVER_BY_ITSELF,
+        *options,
     ]
     with (
         exporter(metrics, "--born-at-zero-seconds", str(born_at_zero_seconds)) as scraped,

@@ -32,7 +32,8 @@ _PEOPLE = 260
 _WARM_SECONDS = 40
 """Until all people are there, and answers in the cache begin to expire."""
 # The few seconds of a fault are played again and again: what is rare by nature must not happen to be among them, or it
-# comes out as frequent. So there are errors by themselves in the quiet minute only, and scores vary less.
+# comes out as frequent. So models fail by themselves in the quiet minute only, the service never does, and scores vary
+# less.
 _BACKGROUND_ERRORS = 0.003
 _QUALITY = 0.92
 _JOB = "genai-exporter"

@@ -170,6 +170,17 @@ class TestFailures:
         assert grown().sum("genai_llm_estimated_usage_calls_total", model="gpt-4o-mini") == 1
         wait_for("an end of all calls", lambda: service.scrape().sum("genai_llm_calls_in_flight") == 0)
 
+    def test_fails_by_itself_as_often_as_told(self, llm: FakeLlm, tmp_path: Path) -> None:
+        """All retrievals, and agents that may call the model once: most of them want a tool first."""
+        with rag_service(llm, tmp_path, "--errors", "1", "--agent-steps", "1", workers=1) as service:
+            status, body = service.ask(fresh(WEIGHT))
+            assert (status, body["sources"], body["degraded"]) == (200, [], ["no_documents"])
+            assert service.ask_many([fresh(ORDER) for _ in range(16)], "3")["error"] > 0
+            found = service.scrape()
+        assert found.sum("genai_workflow_errors_total", mode="3", error_type="AgentGaveUp") > 0
+        of_retrievals = "genai_retrieval_duration_seconds_count"
+        assert found.sum(of_retrievals, outcome="error") == found.sum(of_retrievals) == 34
+
 
 class TestWorkers:
     """Several processes that are one service."""
