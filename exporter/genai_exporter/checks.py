@@ -21,7 +21,7 @@ from genai_exporter import (
 from genai_exporter.checks_files import File, Kind
 from genai_exporter.checks_findings import Findings
 from genai_metrics import yamlfile
-from genai_metrics.yamlfile import Section
+from genai_metrics.yamlvalues import Section
 
 
 @dataclass(frozen=True)

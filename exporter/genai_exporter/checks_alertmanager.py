@@ -11,7 +11,7 @@ from pathlib import Path
 from genai_exporter.checks_files import here, named_by
 from genai_exporter.checks_findings import Findings, line_of, texts_in
 from genai_exporter.checks_secrets import secret_fault
-from genai_metrics.yamlfile import Section, Sequence, Value, YamlError, nearest
+from genai_metrics.yamlvalues import Section, Sequence, Value, YamlError, nearest
 
 MOUNTED = "/etc/alertmanager"
 """Where containers have the folder of the configuration."""

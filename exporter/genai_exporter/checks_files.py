@@ -9,7 +9,7 @@ from typing import Literal
 
 from genai_exporter import config
 from genai_metrics import yamlfile
-from genai_metrics.yamlfile import YamlError
+from genai_metrics.yamlvalues import Section, Sequence, YamlError
 
 Kind = Literal["rules", "prometheus", "alertmanager", "exporter", "web", "prices", "targets"]
 """What a file configures."""
@@ -60,14 +60,14 @@ def of_content(path: Path) -> File:
     """
     by_name = next((kind for kind, names in _NAMES.items() if path.name in {Path(name).name for name in names}), None)
     top = yamlfile.read_value(path)
-    if isinstance(top, yamlfile.Sequence):
+    if isinstance(top, Sequence):
         return File(path, "targets")
     keys = yamlfile.read(path).keys()
     for kind, known in _KEYS.items():
         if any(key in known for key in keys):
             return File(path, kind)
     if by_name is None:
-        line = f":{top.entries[keys[0]][0]}" if isinstance(top, yamlfile.Section) and keys else ""
+        line = f":{top.entries[keys[0]][0]}" if isinstance(top, Section) and keys else ""
         meant = get_close_matches(keys[0], itertools.chain(*_KEYS.values()), n=1, cutoff=0.75) if keys else []
         remedy = (
             f"did you mean {meant[0]!r} instead of {keys[0]!r}?"

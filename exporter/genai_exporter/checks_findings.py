@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from genai_metrics.pricefile import PriceFileError
-from genai_metrics.yamlfile import Scalar, Section, Value, YamlError
+from genai_metrics.yamlvalues import Scalar, Section, Value, YamlError
 
 
 @dataclass(frozen=True, order=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from genai_exporter.checks_findings import Findings, line_of
 from genai_metrics import yamlfile
 from genai_metrics.pricefile import PROVIDER_SPELLINGS, canonical_provider, load_price_file
+from genai_metrics.yamlvalues import Section
 
 # As near as `opneai` is to `openai`; gateways have names of their own.
 _NEAR = 0.8
@@ -23,7 +24,7 @@ def judge(path: Path, findings: Findings) -> None:
                 _judge_provider(section, findings)
 
 
-def _judge_provider(section: yamlfile.Section, findings: Findings) -> None:
+def _judge_provider(section: Section, findings: Findings) -> None:
     given = section.text("provider")
     name = given.strip().lower()
     known = _known()

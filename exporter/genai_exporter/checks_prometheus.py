@@ -10,7 +10,7 @@ from genai_exporter.checks_files import named_by
 from genai_exporter.checks_findings import Findings, line_of, texts_in
 from genai_exporter.config import Config
 from genai_exporter.durations import prometheus_seconds
-from genai_metrics.yamlfile import Section
+from genai_metrics.yamlvalues import Section
 
 JOB = "genai-exporter"
 """Name of the job that scrapes exporters; rules and dashboards select it."""

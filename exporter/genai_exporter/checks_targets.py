@@ -10,7 +10,7 @@ from pathlib import Path
 from genai_exporter.checks_files import named_by
 from genai_exporter.checks_findings import Findings
 from genai_metrics import yamlfile
-from genai_metrics.yamlfile import Section, Sequence, YamlError, nearest
+from genai_metrics.yamlvalues import Section, Sequence, YamlError, nearest
 
 MOUNTED = "/etc/prometheus"
 """Where containers have the folder of Prometheus's configuration."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genai_exporter.checks_findings import Findings, line_of
-from genai_metrics import yamlfile
+from genai_metrics import yamlvalues
 from genai_metrics.catalog.thresholds import (
     BUDGETS,
     FLOORS,
@@ -22,8 +22,8 @@ from genai_metrics.catalog.thresholds import (
     Setting,
     Threshold,
 )
-from genai_metrics.yamlfile import Scalar, Section, nearest
 from genai_metrics.yamlremedies import number_meant
+from genai_metrics.yamlvalues import Scalar, Section, nearest
 
 PREFIXES = (THRESHOLD_PREFIX, "genai:budget:", "genai:floor:")
 """What the series begin with that only these files record."""
@@ -74,9 +74,9 @@ def rules_of(file: Section) -> Iterator[Section]:
 
 def _sections(section: Section, key: str) -> list[Section]:
     found = section.entries.get(key, (0, None))[1]
-    return (
-        [value for value in found.values if isinstance(value, Section)] if isinstance(found, yamlfile.Sequence) else []
-    )
+    if not isinstance(found, yamlvalues.Sequence):
+        return []
+    return [value for value in found.values if isinstance(value, Section)]
 
 
 def _text(section: Section, key: str) -> str:

@@ -17,7 +17,7 @@ from genai_exporter.collectors.available import make_frame
 from genai_exporter.collectors.exporter import exporter_version
 from genai_exporter.directory import DirectoryError, refusal
 from genai_exporter.reload import Reloader, hold_hangups, reload_on_hangup
-from genai_metrics.yamlfile import YamlError, nearest
+from genai_metrics.yamlvalues import YamlError, nearest
 
 try:
     import click

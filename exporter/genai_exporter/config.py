@@ -16,7 +16,7 @@ from genai_metrics import yamlfile
 from genai_metrics.blockfile import MAX_FILE_BYTES
 from genai_metrics.catalog import DEFAULT_LABEL_CAPS
 from genai_metrics.ownership import SHARED_CHOICES
-from genai_metrics.yamlfile import Section, Sequence
+from genai_metrics.yamlvalues import Section, Sequence, YamlError, nearest
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 """Log levels, from most to least talkative."""
@@ -156,7 +156,7 @@ def seconds(text: str) -> float:
 def read(path: Path) -> Config:
     """Read a YAML configuration file over the defaults.
 
-    Relative paths are taken from the folder of the file. Raises ``yamlfile.YamlError``, whose text
+    Relative paths are taken from the folder of the file. Raises ``YamlError``, whose text
     names file, line, key and remedy, for anything that is unknown, misplaced or out of range.
     """
     root = yamlfile.read(path)
@@ -175,7 +175,7 @@ def read(path: Path) -> Config:
     web_config_file = web.text("config_file", None)
     level = log.text("level", config.log_level)
     if level not in LOG_LEVELS:
-        raise log.error(f"log.level: {level!r} is not a log level; {yamlfile.nearest(level, LOG_LEVELS)}", "level")
+        raise log.error(f"log.level: {level!r} is not a log level; {nearest(level, LOG_LEVELS)}", "level")
     return replace(
         config,
         metrics_dir=None if directory is None else path.parent / Path(directory).expanduser(),
@@ -228,7 +228,7 @@ def _addresses(web: Section) -> tuple[Address | UnixAddress, ...]:
     try:
         texts = web.texts("listen_address") if several else (web.text("listen_address"),)
         return tuple(parse_address(text, web.path.parent) for text in texts)
-    except yamlfile.YamlError:
+    except YamlError:
         raise
     except ValueError as error:
         raise web.error(f"web.listen_address: {error}", "listen_address") from error

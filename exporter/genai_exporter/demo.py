@@ -23,7 +23,7 @@ import click
 
 from genai_exporter.cli_options import Group, reading
 from genai_exporter.durations import positive_seconds
-from genai_metrics.yamlfile import nearest
+from genai_metrics.yamlvalues import nearest
 
 RUN_FILE = Path(".run") / "demo.json"
 """Written by ``make up``: ``{"url": address of the service, "metrics_dir": directory of the exporter}``."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from genai_exporter.config import Config
-from genai_metrics.yamlfile import YamlError
+from genai_metrics.yamlvalues import YamlError
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from genai_exporter import webconfig
 from genai_exporter.tlscontext import make_context
 from genai_exporter.webconfig import WebConfig
-from genai_metrics.yamlfile import MAX_BYTES, YamlError
+from genai_metrics.yamlfile import MAX_BYTES
+from genai_metrics.yamlvalues import YamlError
 
 log = logging.getLogger(__name__)
 

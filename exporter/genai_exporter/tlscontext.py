@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from genai_exporter.webconfig import Pem, TlsSettings
-from genai_metrics.yamlfile import MAX_BYTES, YamlError
+from genai_metrics.yamlfile import MAX_BYTES
+from genai_metrics.yamlvalues import YamlError
 
 
 def make_context(tls: TlsSettings) -> ssl.SSLContext:

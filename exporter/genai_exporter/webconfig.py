@@ -15,7 +15,7 @@ from typing import Final
 from genai_exporter.durations import seconds
 from genai_exporter.tlsnames import CURVES, TLS12_CIPHERS, TLS13_CIPHERS, VERSIONS
 from genai_metrics import yamlfile
-from genai_metrics.yamlfile import Scalar, Section
+from genai_metrics.yamlvalues import Scalar, Section, nearest
 
 MAX_BCRYPT_COST: Final = 18
 """Dearest accepted password hash; already some 20 seconds for a single check."""
@@ -103,7 +103,7 @@ class WebConfig:
 def read(path: Path) -> WebConfig:
     """Read the web configuration file at ``path``; relative names in it start at its folder.
 
-    Raises ``yamlfile.YamlError``, whose text names file, line, key and remedy, and never contains a password,
+    Raises ``YamlError``, whose text names file, line, key and remedy, and never contains a password,
     hash or private key.
     """
     root = yamlfile.read(path)
@@ -285,4 +285,4 @@ def _rate_limit(section: Section) -> RateLimit | None:
 
 
 def _known(name: str, allowed: Mapping[str, object] | tuple[str, ...]) -> str:
-    return yamlfile.nearest(name, tuple(allowed))
+    return nearest(name, tuple(allowed))

@@ -10,7 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from genai_metrics.yamlfile import Section, YamlError, read
+from genai_metrics.yamlfile import read
+from genai_metrics.yamlvalues import Section, YamlError
 
 _PER_MILLION = 1e6
 # A typing error of six digits must not become a bill: the dearest list price known is below $1 000 per

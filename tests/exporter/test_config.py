@@ -10,7 +10,7 @@ from genai_exporter.collectors.host_files import Roots
 from genai_exporter.config import Address, CollectorSettings, Config, UnixAddress
 from genai_exporter.directory import Limits
 from genai_metrics.catalog import DEFAULT_LABEL_CAPS
-from genai_metrics.yamlfile import YamlError
+from genai_metrics.yamlvalues import YamlError
 
 
 def write(folder: Path, text: str) -> Path:

@@ -21,7 +21,7 @@ from genai_exporter.directory import Limits
 from genai_exporter.reload import FIXED, Reloader
 from genai_metrics.catalog import OVERFLOW, TENANT_REQUESTS
 from genai_metrics.recorder import Recorder
-from genai_metrics.yamlfile import YamlError
+from genai_metrics.yamlvalues import YamlError
 
 Writer = Callable[..., Recorder]
 Open = Callable[..., Applications]

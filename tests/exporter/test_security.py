@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse
 
 from genai_exporter.security import Security
 from genai_exporter.server import Server
-from genai_metrics.yamlfile import YamlError
+from genai_metrics.yamlvalues import YamlError
 
 APP = PlainTextResponse("inside")
 MUTUAL = "client_auth_type: RequireAndVerifyClientCert\nclient_ca_file: ca.pem\n"

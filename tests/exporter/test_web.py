@@ -17,7 +17,7 @@ from genai_exporter.collectors.frame import Frame
 from genai_exporter.config import Config
 from genai_exporter.reload import Reloader
 from genai_exporter.web import create_app
-from genai_metrics.yamlfile import YamlError
+from genai_metrics.yamlvalues import YamlError
 
 # prometheus_client's OpenMetrics parser carries no types.
 parse_openmetrics: Callable[[str], Iterable[Metric]] = openmetrics_parser.text_string_to_metric_families

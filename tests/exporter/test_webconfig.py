@@ -9,7 +9,7 @@ import pytest
 
 from genai_exporter import webconfig
 from genai_exporter.webconfig import Pem, RateLimit, WebConfig
-from genai_metrics.yamlfile import YamlError
+from genai_metrics.yamlvalues import YamlError
 
 # A fixed salt: the names of the cases must not change from one collection to the next.
 HASH = bcrypt.hashpw(b"secret", b"$2b$04$" + b"." * 22).decode()

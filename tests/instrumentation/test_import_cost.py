@@ -17,7 +17,7 @@ class TestImport:
             loaded = set(sys.modules) - before
             optional = {"genai_prices", "opentelemetry", "psutil", "pydantic", "starlette", "uvicorn", "yaml"}
             slow = {"asyncio", "decimal", "difflib", "email", "ssl", "tempfile"}
-            prices = {"genai_metrics.pricing", "genai_metrics.pricefile", "genai_metrics.yamlfile"}
+            prices = {f"genai_metrics.{name}" for name in ("pricing", "pricefile", "yamlfile", "yamlvalues")}
             assert not loaded & (optional | slow | prices), loaded & (optional | slow | prices)
             """
         )

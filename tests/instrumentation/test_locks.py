@@ -97,7 +97,7 @@ def writers() -> dict[str, CodeType]:
     """All functions of the package that write into blocks."""
     found = {}
     for module in pkgutil.walk_packages(genai_metrics.__path__, "genai_metrics."):
-        if module.name == "genai_metrics.yamlfile":  # its values are YAML's
+        if module.name.startswith("genai_metrics.yaml"):  # its values are YAML's
             continue
         loader = importlib.import_module(module.name).__spec__.loader  # type: ignore[union-attr]
         for code in code_objects(loader.get_code(module.name)):  # type: ignore[union-attr]

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genai_metrics import yamlfile
-from genai_metrics.yamlfile import Section, YamlError, read
+from genai_metrics.yamlfile import read
+from genai_metrics.yamlvalues import Section, YamlError
 
 
 def section(tmp_path: Path, text: str) -> Section:
