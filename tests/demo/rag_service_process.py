@@ -19,12 +19,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from servers import Exporter, end, exporter, get, wait_for
 
 from fake_llm.fits import MOST_TOOL_CALLS
+from genai_metrics import catalog
 
 SPEED = 1000
 """How much faster than real ones the models of ``quick_llm`` are."""
 
 NEVER_BY_ITSELF = ("--errors", "0", "--agent-steps", str(MOST_TOOL_CALLS + 1))
 """Options with which tools and retrievals do not fail, and agents do not give up, as they do now and then."""
+
+QUEUE = catalog.QUEUE_LENGTH.metrics[0].name
+IN_FLIGHT = catalog.LLM_IN_FLIGHT.metrics[0].name
 
 _numbers = count(1)
 
@@ -123,6 +127,17 @@ class RagService:
             yield
         finally:
             self.llm.stop_faults()
+
+    def settle(self) -> dict[str, Any]:
+        """Wait until nothing is under way, as answers are judged after they were given; returns the models' ledger."""
+
+        def settled() -> dict[str, Any] | None:
+            before = self.llm.accounts()
+            found = self.scrape()
+            busy = found.sum(QUEUE, queue="evaluations") + found.sum(IN_FLIGHT)
+            return before if not busy and self.llm.accounts() == before else None
+
+        return wait_for("an end of all calls", settled)
 
     def grows(self, act: Callable[[], object]) -> Scrape:
         """How much all series grow while something is done."""

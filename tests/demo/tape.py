@@ -20,7 +20,7 @@ import yaml
 from fake_llm_process import fake_llm
 from fault_table import AFTER_SECONDS, EFFECTS, Effect
 from rag_service_process import RagService, rag_service
-from servers import Prometheus, end, get, prometheus, wait_for
+from servers import Prometheus, end, get, prometheus
 
 from genai_stack import REPOSITORY
 
@@ -74,11 +74,11 @@ class _Recorder:
 
     def last_scrape(self) -> float:
         """Return the Unix time of the last scrape, failed or not; 0 before the first."""
-        return self._server.value(f'timestamp(up{{job="{_JOB}"}})') or 0.0
+        return self._server.last_scrape(_JOB)
 
     def wait_until(self, moment: float) -> None:
         """Wait until Prometheus has scraped what came before a Unix time."""
-        wait_for("the next scrapes", lambda: self.last_scrape() > moment, deadline=300)
+        self._server.wait_for_scrape(_JOB, moment, deadline=300)
 
     def background(self, on: bool) -> None:
         """Let requests fail now and then, as they do without any fault, or not."""

@@ -106,7 +106,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
                 wait_for(fault, lambda least=20 * number + 20: (server.value(asked) or 0) >= least or load.poll() == 0)
                 service.start_fault(fault, seconds=3)
             assert load.wait(timeout=200) == 0
-        billed = sum(account["cost_usd"] for account in llm.accounts().values())
+        billed = sum(account["cost_usd"] for account in service.settle().values())
         # Everything is shown with its value, and the rules have seen all of it.
         for spent in (catalog.LLM_COST.metrics[0].name, "instance_service_mode_part:genai_llm_cost_usd_total:sum"):
             wait_for(spent, lambda spent=spent: (server.value(f"sum({spent})") or 0) >= billed * 0.999)

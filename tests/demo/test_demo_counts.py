@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_llm_process import FakeLlm, fake_llm
+from fake_llm_process import fake_llm
 from rag_service_process import RagService, rag_service
 from servers import Prometheus, prometheus, wait_for
 
@@ -19,7 +19,6 @@ SECONDS = int(os.environ.get("GENAI_DEMO_SECONDS", "15"))
 """Length of each of the two rounds of load; more for a long proof, with pytest's ``--timeout`` to match."""
 
 WORKFLOWS = catalog.WORKFLOW.metrics[0].name
-QUEUE = catalog.QUEUE_LENGTH.metrics[0].name
 COST = catalog.LLM_COST.metrics[0].name
 TOKENS = {
     "input_tokens": "genai_llm_input_tokens_total",
@@ -42,17 +41,6 @@ def load(service: RagService, folder: Path, seed: int) -> dict[str, Any]:
     return told
 
 
-def at_rest(service: RagService, llm: FakeLlm) -> dict[str, Any]:
-    """Wait until the service has nothing left to do; returns the ledger, or fails when it never rests."""
-
-    def resting() -> dict[str, Any] | None:
-        before = llm.accounts()
-        idle = service.scrape().sum(QUEUE) == 0
-        return before if idle and llm.accounts() == before else None
-
-    return wait_for("a service at rest", resting)
-
-
 def by_model(server: Prometheus, metric: str) -> dict[str, float]:
     """Sum of a counter by ``provider/model``, where it is above 0."""
     # Labels come in the order of their names.
@@ -68,20 +56,21 @@ def test_everybody_counts_the_same(tmp_path: Path) -> None:
         prometheus(tmp_path / "prometheus", {"genai-exporter": service.exporter.port}) as server,
     ):
         first = load(service, tmp_path / "first", seed=1)
-        at_rest(service, llm)
+        service.settle()
         workers = service.workers()
         os.kill(min(workers), signal.SIGKILL)
         wait_for("a new worker", lambda: len(service.workers() - workers) == 1)
         wait_for("workers that record", lambda: service.scrape().sum("genai_processes") == 2)
         second = load(service, tmp_path / "second", seed=2)
-        ledger = {model: account for model, account in at_rest(service, llm).items() if account["requests"]}
+        ledger = {model: account for model, account in service.settle().items() if account["requests"]}
+        server.wait_for_scrape("genai-exporter")
 
         asked = {name: first[name] + second[name] for name in ("requests", "failed", "cached", "lost")}
         assert asked["requests"] > 100
         assert asked["cached"] > 0
         assert asked["lost"] == 0
-        wait_for("the last scrape", lambda: server.value(f"sum({WORKFLOWS}_count)") == asked["requests"])
         told = {outcome: count for (outcome,), count in server.query(f"sum by (outcome) ({WORKFLOWS}_count)").items()}
+        assert sum(told.values()) == asked["requests"]
         assert told.get("error", 0) == asked["failed"]
         assert told["cached"] == asked["cached"]
 

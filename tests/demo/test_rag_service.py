@@ -240,15 +240,14 @@ class TestMetrics:
 
     def test_agrees_with_the_providers_ledger(self, service: RagService) -> None:
         """Calls and tokens of each model equal what the fake server has billed."""
-        settle(service)
+        service.settle()
         service.llm.clear()
         before = service.scrape()
         for mode, question in QUESTIONS.items():
             service.ask_many([fresh(question) for _ in range(12)], mode)
         for _ in range(4):
             service.events(fresh(WEIGHT))
-        settle(service)
-        accounts, found = service.llm.accounts(), service.scrape().since(before)
+        accounts, found = service.settle(), service.scrape().since(before)
         assert len(accounts) >= 4
         for name, account in accounts.items():
             provider, _, model = name.partition("/")
@@ -269,16 +268,6 @@ class TestMetrics:
             for mode, question in QUESTIONS.items():
                 assert service.ask_many([question] * 4, mode).keys() <= {"success", "cached"}
             assert list((tmp_path / "metrics").glob("*.blocks")) == []
-
-
-def settle(service: RagService) -> None:
-    """Wait until nothing is under way: answers are judged after they were given."""
-
-    def is_quiet() -> bool:
-        found = service.scrape()
-        return not found.sum("genai_queue_length", queue="evaluations") + found.sum("genai_llm_calls_in_flight")
-
-    wait_for("an end of all calls", is_quiet)
 
 
 def leave_early(url: str) -> None:

@@ -124,6 +124,16 @@ class Prometheus:
         assert len(values) <= 1, f"{expression} has {len(values)} values"
         return values[0] if values else None
 
+    def last_scrape(self, job: str) -> float:
+        """Return the Unix time of the last scrape of a job's only target, failed or not; 0 before the first."""
+        return self.value(f'timestamp(up{{job="{job}"}})') or 0.0
+
+    def wait_for_scrape(self, job: str, moment: float | None = None, deadline: float = DEADLINE_SECONDS) -> None:
+        """Wait until a job's only target was scraped after a Unix time, or else after now."""
+        # Prometheus rounds the times of scrapes to its interval, by a few milliseconds.
+        after = (time.time() if moment is None else moment) + 0.1
+        wait_for(f"a scrape of {job}", lambda: self.last_scrape(job) > after, deadline)
+
 
 @contextmanager
 def exporter(metrics_dir: Path, *options: str) -> Iterator[Exporter]:
