@@ -60,7 +60,7 @@ def agent_for(question: str) -> str:
 async def run(asked: Asked, answer: Answer, backends: Backends, run: workflow) -> AsyncGenerator[str, None]:
     """Yield the answer; raises ``AgentGaveUp``, and what the provider raises."""
     agent = AGENTS[answer.agent or "advisor"]
-    passages = await backends.retriever.find(asked.question, answer, most=2)
+    passages = await backends.retriever.find(asked.question, answer, most=2, needed=False)
     user = f"{agent.task}\n\n{quoted(asked.question, passages)}"
     most = room(backends, answer)
     try:

@@ -45,16 +45,17 @@ class Retriever:
             for source in (*SOURCES, corpus.REPORTS)
         }
 
-    async def find(self, question: str, answer: Answer, most: int = 4) -> list[Passage]:
+    async def find(self, question: str, answer: Answer, most: int = 4, needed: bool = True) -> list[Passage]:
         """Return the passages that are nearest to a question, best first; none when nothing was found.
 
-        What had to be done without is said in ``answer.degraded``.
+        What had to be done without is said in ``answer.degraded``: passages only where they are ``needed``.
         """
         with operation(DOCUMENT_RETRIEVAL):
             found = await asyncio.gather(*(self.search(source, question, answer) for source in SOURCES))
         candidates = [passage for passages in found for passage in passages]
         if not candidates:
-            answer.degraded.append("no_documents")
+            if needed:
+                answer.degraded.append("no_documents")
             return []
         ranked = await self._ranked(question, candidates, answer)
         answer.sources = list(dict.fromkeys(passage.document for passage in ranked[:most]))

@@ -137,6 +137,15 @@ class TestAnswers:
         grown = service.grows(lambda: wait_for("an eviction", complain))
         assert grown.sum("genai_feedback_total", rating="down") > 0
 
+    def test_counts_missing_documents_where_the_answer_is_to_come_from_them(self, service: RagService) -> None:
+        """No text tells how to convert: who answers from texts has less to say, an agent has a tool for it."""
+        question = "How many ounces are 1350 grams?"
+        told = {mode: service.ask(question, mode)[1] for mode in ("1", "3")}
+        assert {mode: (body["sources"], body["degraded"]) for mode, body in told.items()} == {
+            "1": ([], ["no_documents"]),
+            "3": ([], []),
+        }
+
 
 class TestFailures:
     """Users see a failure as the service counts it."""
