@@ -223,7 +223,7 @@ class TestArriving:
     def test_the_lesser_alert_of_the_same_subject_is_inhibited(self, stack: Stack) -> None:
         """It fires, but nobody is told; that of another service, which also fails, was told."""
         query = "filter=alertname=GenAIElevatedErrorRate&filter=service=errors"
-        wait_for("the inhibited alert", lambda: stack.alerts(query), PATIENCE)
+        wait_for("the inhibited alert", lambda: stack.alerts(query) or None, PATIENCE)
         assert stack.alerts(query)[0]["status"]["state"] == "suppressed"  # type: ignore[index]
         assert stack.alerts(query)[0]["status"]["inhibitedBy"]  # type: ignore[index]
         assert slack("GenAIElevatedErrorRate", "errors") not in stack.people.told
@@ -231,7 +231,7 @@ class TestArriving:
     def test_a_silence_holds(self, stack: Stack) -> None:
         """The alert fires, and Alertmanager knows that nobody wants to hear of it."""
         query = "filter=alertname=GenAIHighErrorRate&filter=service=silenced"
-        wait_for("the silenced alert", lambda: stack.alerts(query), PATIENCE)
+        wait_for("the silenced alert", lambda: stack.alerts(query) or None, PATIENCE)
         assert stack.alerts(query)[0]["status"]["silencedBy"]  # type: ignore[index]
         assert not {key for key in stack.people.told if key.service == "silenced"}
 
