@@ -4,6 +4,7 @@ import contextlib
 
 import click
 
+from fake_llm.fits import SLOW_START_SHARE
 from fake_llm.ledger import Price
 from fake_llm.server import Providers, Settings, application
 from fake_llm.serving import ListenError, OpenConnections, listen, serve
@@ -14,12 +15,20 @@ from fake_llm.serving import ListenError, OpenConnections, listen, serve
 @click.option("--seed", type=click.IntRange(0), default=1, help="Same requests, same answers, latencies and errors.")
 @click.option("--speed", type=click.FloatRange(0), default=1.0, help="Divides latencies; 0 is without any.")
 @click.option("--errors", type=click.FloatRange(0, 1), default=0.003, help="Share of requests that fail by themselves.")
+@click.option(
+    "--slow-starts",
+    type=click.FloatRange(0, 1),
+    default=SLOW_START_SHARE,
+    help="Share of answers whose model must be loaded first, for up to 20 seconds.",
+)
 @click.option("--quality", type=click.FloatRange(0, 1), default=0.85, help="Mean score that its evaluators give.")
 @click.option("--price-notes", is_flag=True, help="Note in the ledger what each answer costs, by genai-prices.")
-def main(address: str, seed: int, speed: float, errors: float, quality: float, price_notes: bool) -> None:
+def main(
+    address: str, seed: int, speed: float, errors: float, slow_starts: float, quality: float, price_notes: bool
+) -> None:
     """Serve OpenAI's and Anthropic's wire formats, made-up answers, faults on request, and an exact ledger."""
     connections = OpenConnections()
-    settings = Settings(seed, speed, errors, quality, _price() if price_notes else None)
+    settings = Settings(seed, speed, errors, slow_starts, quality, _price() if price_notes else None)
     providers = Providers(settings, connections)
     try:
         listener = listen(address)

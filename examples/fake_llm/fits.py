@@ -65,9 +65,9 @@ def pace_of(provider: str, model: str) -> Pace:
     return SMALL_OPENAI if is_small else LARGE_OPENAI
 
 
-def draw_first(pace: Pace, random: Random) -> float:
-    """Seconds to the first token, now and then those of a slow start."""
-    slow = random.random() < SLOW_START_SHARE
+def draw_first(pace: Pace, random: Random, slow_starts: float = SLOW_START_SHARE) -> float:
+    """Seconds to the first token, now and then (a share from 0 to 1) those of a slow start."""
+    slow = random.random() < slow_starts
     return (SLOW_START if slow else pace.first).draw(random, LONGEST_FIRST_SECONDS)
 
 

@@ -23,7 +23,14 @@ from fake_llm import anthropic_wire, openai_wire
 from fake_llm.answers import Content, compose
 from fake_llm.delivery import Answer, Closed, Connections, Reply, Stream
 from fake_llm.faults import KINDS, FaultError, Faults
-from fake_llm.fits import EMBEDDING, LONGEST_ANSWER_SECONDS, LONGEST_FIRST_SECONDS, draw_first, pace_of
+from fake_llm.fits import (
+    EMBEDDING,
+    LONGEST_ANSWER_SECONDS,
+    LONGEST_FIRST_SECONDS,
+    SLOW_START_SHARE,
+    draw_first,
+    pace_of,
+)
 from fake_llm.ledger import Bill, Ledger, Price, Usage
 from fake_llm.prompt_cache import PromptCache
 from fake_llm.prompts import CHARACTERS_PER_TOKEN, BadRequest, Prompt
@@ -39,13 +46,15 @@ class Settings:
     """How the server behaves.
 
     ``seed`` decides, with the order in which requests come in, all lengths, latencies, texts and errors. ``speed``
-    divides latencies, 0 is without any. ``errors`` is the share of requests that fail by themselves, ``quality`` the
-    mean score of its evaluators; both 0 to 1. ``price`` adds costs to the ledger.
+    divides latencies, 0 is without any. ``errors`` is the share of requests that fail by themselves, ``slow_starts``
+    that of answers whose model must be loaded first, ``quality`` the mean score of its evaluators; all 0 to 1.
+    ``price`` adds costs to the ledger.
     """
 
     seed: int = 1
     speed: float = 1.0
     errors: float = 0.003
+    slow_starts: float = SLOW_START_SHARE
     quality: float = 0.85
     price: Price | None = None
 
@@ -121,7 +130,8 @@ class Providers:
 
         pace = pace_of(prompt.provider, prompt.model)
         per_token = pace.per_token.draw(random)
-        first = draw_first(pace, random) + reasoning * per_token  # what is thought comes before what is said
+        first = draw_first(pace, random, self._settings.slow_starts)
+        first += reasoning * per_token  # what is thought comes before what is said
         visible = content.output_tokens - reasoning
         shrink = min(1.0, LONGEST_ANSWER_SECONDS / (first + visible * per_token))
         return Answer(

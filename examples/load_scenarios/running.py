@@ -54,6 +54,7 @@ def run(scenario: Scenario, host: str, seconds: float | None, seed: int) -> Load
     environment = Environment(user_classes=[Person], host=host, stop_timeout=_LAST_ANSWERS_SECONDS)
     environment.shape_class = shape(scenario, environment)
     runner = environment.create_local_runner()
+    Person.paused = next(_asked_to_pause(host))
     began = time.monotonic()
     watch = gevent.spawn(_pause_on_request, host)
     try:

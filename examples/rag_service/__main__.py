@@ -14,6 +14,8 @@ UNINSTRUMENTED = "GENAI_DEMO_UNINSTRUMENTED"
 
 # A worker that does not answer its master for so long is replaced: far longer than a busy machine takes.
 _PATIENCE_SECONDS = 60
+# Longer than people think: uvicorn's 5 seconds may end just when the next question comes.
+_KEEP_ALIVE_SECONDS = 75
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -121,6 +123,7 @@ def main(
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=5,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_worker_healthcheck=_PATIENCE_SECONDS,
     )
     host, port = listener.getsockname()[:2]

@@ -10,7 +10,7 @@ from cachetools import LRUCache, TTLCache
 from genai_metrics import monitored, normalize_question
 
 RESPONSES, RESPONSE_SECONDS = 4000, 900.0
-FEW_RESPONSES = 8
+FEW_RESPONSES = 12
 EMBEDDINGS, FEW_EMBEDDINGS = 8000, 60
 DOCUMENT_BYTES = 1_000_000
 

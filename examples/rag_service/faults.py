@@ -92,7 +92,7 @@ CATALOGUE: Mapping[str, Fault] = {
         ),
         Fault(
             "cache_too_small",
-            "The response cache has room for 8 answers in each worker.",
+            "The response cache has room for 12 answers in each worker.",
             ("GenAICacheNearCapacity",),
             720,
             follows={

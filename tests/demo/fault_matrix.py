@@ -48,7 +48,7 @@ def assert_raises_its_alerts_only(tape: Tape, fault: str, folder: Path, record: 
     expected = set(known.alerts) - set(WEEKLY.values())
     before = _BEFORE_MINUTES.get(fault, 45)
     minutes = known.shows_after_seconds // 60 + _SLACK_MINUTES
-    passing = fault_columns(tape.phases[fault], effect.settle_seconds, minutes)
+    passing = fault_columns(tape, fault, effect.settle_seconds, minutes)
     columns = quiet_columns(tape, before) + passing + quiet_columns(tape, _AFTER_MINUTES)
     fired = evaluate(folder, fault, play(tape, columns))
     for alert in sorted(fired, key=lambda alert: fired[alert].first) or ["none"]:
@@ -79,7 +79,7 @@ def assert_raises_what_last_week_was_not(tape: Tape, folder: Path, record: Recor
         (effect,) = (effect for effect in EFFECTS if effect.fault == fault)
         columns += quiet_columns(tape, 45)
         begins[fault] = _WEEK_MINUTES + len(columns) // PER_MINUTE
-        columns += fault_columns(tape.phases[fault], effect.settle_seconds, minutes) + quiet_columns(tape, 60)
+        columns += fault_columns(tape, fault, effect.settle_seconds, minutes) + quiet_columns(tape, 60)
     history = quiet_columns(tape, len(columns) // PER_MINUTE + 1)
     nothing = [None] * (_WEEK_MINUTES * PER_MINUTE - len(history))
     wanted = {id(rule) for alert in WEEKLY.values() for rule in needed(alert, SHIPPED)}

@@ -117,12 +117,12 @@ class RagService:
         """Processes of the workers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         # The other child is the resource tracker of multiprocessing.
-        return {int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+        return {int(pid) for pid in children if b"spawn_main" in _command(pid)}
 
     @contextmanager
-    def real_time(self) -> Iterator[None]:
-        """Have models take their time while the block runs."""
-        self.llm.set_fault("latency", factor=SPEED)
+    def real_time(self, token_seconds: float = 0.0) -> Iterator[None]:
+        """Have models take their time while the block runs, and so much more for each token."""
+        self.llm.set_fault("latency", factor=SPEED, token_seconds=token_seconds)
         try:
             yield
         finally:
@@ -175,6 +175,13 @@ def rag_service(
             yield service
         finally:
             end(process)  # type: ignore[arg-type]
+
+
+def _command(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return b""
 
 
 def _answers(url: str) -> bool:

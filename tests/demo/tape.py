@@ -20,7 +20,7 @@ import yaml
 from fake_llm_process import fake_llm
 from fault_table import AFTER_SECONDS, EFFECTS, Effect
 from rag_service_process import RagService, rag_service
-from servers import Prometheus, end, get, prometheus
+from servers import Prometheus, end, get, prometheus, wait_for
 
 from genai_stack import REPOSITORY
 
@@ -32,8 +32,8 @@ _PEOPLE = 260
 _WARM_SECONDS = 40
 """Until all people are there, and answers in the cache begin to expire."""
 # The few seconds of a fault are played again and again: what is rare by nature must not happen to be among them, or it
-# comes out as frequent. So models fail by themselves in the quiet minute only, the service never does, and scores vary
-# less.
+# comes out as frequent. So models fail by themselves in the quiet minute only, the service never does, no model is slow
+# to start, and scores vary less.
 _BACKGROUND_ERRORS = 0.003
 _QUALITY = 0.92
 _JOB = "genai-exporter"
@@ -63,6 +63,12 @@ class Tape:
     phases: Mapping[str, Phase]
     measured: Mapping[str, tuple[float, float, float]]
 
+    @property
+    def scraped(self) -> list[bool]:
+        """Of each column, whether its scrape succeeded."""
+        (up,) = (values for key, values in self.series.items() if ("__name__", "up") in key)
+        return [value == 1 for value in up]
+
 
 class _Recorder:
     """The demo at work, and the Prometheus that watches it."""
@@ -74,11 +80,11 @@ class _Recorder:
 
     def last_scrape(self) -> float:
         """Return the Unix time of the last scrape, failed or not; 0 before the first."""
-        return self._server.last_scrape(_JOB)
+        return self._server.value(f'timestamp(up{{job="{_JOB}"}})') or 0.0
 
     def wait_until(self, moment: float) -> None:
         """Wait until Prometheus has scraped what came before a Unix time."""
-        self._server.wait_for_scrape(_JOB, moment, deadline=300)
+        wait_for("the next scrapes", lambda: self.last_scrape() > moment, deadline=300)
 
     def background(self, on: bool) -> None:
         """Let requests fail now and then, as they do without any fault, or not."""
@@ -163,7 +169,7 @@ def _demo(folder: Path) -> Iterator[_Recorder]:
     job["file_sd_configs"] = [{"files": [str(targets)]}]
     rag = folder / "rag"
     with ExitStack() as stack:
-        llm = stack.enter_context(fake_llm("--speed", "1", "--quality", str(_QUALITY)))
+        llm = stack.enter_context(fake_llm("--speed", "1", "--slow-starts", "0", "--quality", str(_QUALITY)))
         options = ("--speed", "1", "--time-lapse", str(LAPSE))
         service = stack.enter_context(rag_service(llm, rag, *options, born_at_zero_seconds=2))
         targets.write_text(yaml.safe_dump([{"targets": [f"127.0.0.1:{service.exporter.port}"]}]))

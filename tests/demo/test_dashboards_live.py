@@ -104,7 +104,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             for number, fault in enumerate(FAULTS):
                 # Between two faults the service works as usual for a few requests.
                 wait_for(fault, lambda least=20 * number + 20: (server.value(asked) or 0) >= least or load.poll() == 0)
-                service.start_fault(fault, seconds=3)
+                service.start_fault(fault, seconds=6 if fault == "eviction_storm" else 3)
             assert load.wait(timeout=200) == 0
         billed = sum(account["cost_usd"] for account in service.settle().values())
         # Everything is shown with its value, and the rules have seen all of it.
@@ -167,5 +167,5 @@ def test_the_cost_is_what_the_models_billed(watched: Watched) -> None:
     (expression,) = (expression for (topic, title, _), _, expression in queries() if (topic, title) == ("cost", "Cost"))
     # At the moment of the last sample: after it `increase` extrapolates, which is much for a load of a minute.
     last = watched.server.query("timestamp(instance_service_mode_part:genai_llm_cost_usd_total:sum)")
-    (total,) = watched.ask(expression, at=max(last.values()))
+    (total,) = watched.ask(expression, at=max(last.values()), __range="1h")
     assert float(total["value"][1]) == pytest.approx(watched.billed_usd, rel=0.01)

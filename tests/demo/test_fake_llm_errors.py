@@ -32,12 +32,12 @@ class TestErrors:
         attempts: list[httpx.Request] = []
         hooks = {"request": [attempts.append]}
         with llm.openai(max_retries=30, http_client=httpx.Client(event_hooks=hooks)) as client:
-            for _ in range(10):
+            for _ in range(30):
                 client.chat.completions.create(model=MODEL, messages=QUESTION)
         account = llm.account("openai/gpt-4o-mini")
-        assert account["succeeded"] == 10 < account["requests"] == len(attempts)
-        assert account["errors"] == {"429": len(attempts) - 10}
-        assert account["input_tokens"] == 80
+        assert account["succeeded"] == 30 < account["requests"] == len(attempts)
+        assert account["errors"] == {"429": len(attempts) - 30}
+        assert account["input_tokens"] == 240
 
     def test_error_burst(self, llm: FakeLlm) -> None:
         """500, and the library's own retries are requests of their own."""

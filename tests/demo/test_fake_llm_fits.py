@@ -109,6 +109,8 @@ class TestDraws:
             assert quantiles(seconds, n=20)[-1] < 1.0
             assert 0.0005 < mean(each > 2.5 for each in seconds) < 0.004
             assert max(seconds) <= 20.0
+            assert max(fits.draw_first(pace, random, slow_starts=0) for _ in range(20_000)) < 2.5
+            assert quantiles((fits.draw_first(pace, random, slow_starts=1) for _ in range(2_000)), n=2)[0] > 1.0
 
     def test_small_models_are_faster(self) -> None:
         """Names tell which are small."""

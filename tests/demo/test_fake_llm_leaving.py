@@ -134,7 +134,7 @@ class TestTimeouts:
         """A read timeout between two pieces is like any other way to leave."""
         llm.set_fault("latency", factor=0, token_seconds=600)
         pieces: list[Any] = []
-        with llm.openai(timeout=0.5) as client:
+        with llm.openai(timeout=3) as client:
             stream = client.chat.completions.create(**OPENAI)
             with pytest.raises(httpx.ReadTimeout):
                 pieces.extend(chunk.choices[0].delta.content for chunk in stream)

@@ -50,7 +50,7 @@ def test_options_are_those_of_the_program() -> None:
     """Each option in the table, with its default."""
     help_text = " ".join(CliRunner().invoke(main, ["--help"]).output.split())
     options = re.findall(r"^\| `(--[\w-]+) ?(\S*)`", README, re.MULTILINE)
-    assert len(options) == 5
+    assert len(options) == 6
     for option, default in options:
         said = re.search(rf"{option}\b(.*?)(?= --|$)", help_text)
         assert said is not None, option

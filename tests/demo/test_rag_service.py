@@ -172,7 +172,7 @@ class TestFailures:
             return service.scrape().since(before)
 
         before = service.scrape()
-        with service.real_time():
+        with service.real_time(token_seconds=5.0):
             leave_early(service.url)
             wait_for("the warning", lambda: grown().sum("genai_warnings_total", kind="user_left") == 1)
         assert grown().sum("genai_workflow_duration_seconds_count", outcome="error") == 0

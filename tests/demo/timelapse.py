@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 from rule_files import ALERTS, RULES, Rule, needed, rule_file
-from tape import LAPSE, Key, Phase, Tape
+from tape import LAPSE, Key, Tape
 
 from genai_stack.binaries import require
 
@@ -45,14 +45,23 @@ def inputs(rules: Sequence[Rule] = SHIPPED) -> list[str]:
 
 def quiet_columns(tape: Tape, minutes: int) -> list[int]:
     """Columns of a time without faults."""
-    return list(islice(cycle(tape.quiet), minutes * PER_MINUTE))
+    return list(islice(cycle(_usual(tape, tape.quiet)), minutes * PER_MINUTE))
 
 
-def fault_columns(phase: Phase, settle: int, minutes: int) -> list[int]:
+def fault_columns(tape: Tape, fault: str, settle: int, minutes: int) -> list[int]:
     """Columns of a fault at its full effect for some minutes, and of its passing."""
+    phase = tape.phases[fault]
     # Without its edges: a column is what came since the one before, and the fault may end before that is seen.
-    full = range(phase.began + settle + 1, phase.ended - 2)
+    full = _usual(tape, range(phase.began + settle + 1, phase.ended - 2))
     return [*islice(cycle(full), minutes * PER_MINUTE), *range(phase.ended, phase.over)]
+
+
+def _usual(tape: Tape, columns: Sequence[int]) -> list[int]:
+    """Of columns that are played again and again, those whose scrape went as most of them: a busy machine fails one."""
+    scraped = tape.scraped
+    succeeded = [column for column in columns if scraped[column]]
+    failed = [column for column in columns if not scraped[column]]
+    return max(succeeded, failed, key=len)
 
 
 def play(tape: Tape, columns: Sequence[int | None]) -> dict[Key, list[float | None]]:
@@ -60,7 +69,7 @@ def play(tape: Tape, columns: Sequence[int | None]) -> dict[Key, list[float | No
 
     Counters go on from column to column by as much as they grew on the tape; once there, they stay.
     """
-    scraped = [value == 1 for value in tape.series[next(key for key in tape.series if ("__name__", "up") in key)]]
+    scraped = tape.scraped
     played: dict[Key, list[float | None]] = {}
     for key, values in tape.series.items():
         if _COUNTERS.fullmatch(dict(key)["__name__"]):

@@ -3,8 +3,10 @@
 Everything that is started here is stopped by the context manager that started it, by process id.
 """
 
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -26,11 +28,26 @@ DEADLINE_SECONDS = 60.0
 """How long a test waits for something that must come; far more than it takes on a slow machine."""
 
 
+# Whoever wants any port is given one from 32768 on, perhaps before the server for which it was found has started. So
+# each process of a test run has ports of its own below; it begins anywhere among them, as there may be another run.
+_FIRST_PORT, _PORTS = 20_000, 2000
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 6
+_steps = itertools.count(random.randrange(_PORTS))
+
+
 def free_port() -> int:
-    """Return a loopback port that is free now."""
+    """Return a loopback port that is free, and that nobody else is given soon."""
+    own = (_FIRST_PORT + _WORKER * _PORTS + step % _PORTS for step in _steps)
+    return next(port for port in own if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def get(url: str) -> bytes:
@@ -124,15 +141,11 @@ class Prometheus:
         assert len(values) <= 1, f"{expression} has {len(values)} values"
         return values[0] if values else None
 
-    def last_scrape(self, job: str) -> float:
-        """Return the Unix time of the last scrape of a job's only target, failed or not; 0 before the first."""
-        return self.value(f'timestamp(up{{job="{job}"}})') or 0.0
-
-    def wait_for_scrape(self, job: str, moment: float | None = None, deadline: float = DEADLINE_SECONDS) -> None:
-        """Wait until a job's only target was scraped after a Unix time, or else after now."""
+    def wait_for_scrape(self, job: str) -> None:
+        """Wait for a scrape of a job's only target that begins after now and succeeds."""
         # Prometheus rounds the times of scrapes to its interval, by a few milliseconds.
-        after = (time.time() if moment is None else moment) + 0.1
-        wait_for(f"a scrape of {job}", lambda: self.last_scrape(job) > after, deadline)
+        after = time.time() + 0.1
+        wait_for(f"a scrape of {job}", lambda: (self.value(f'timestamp(up{{job="{job}"}} == 1)') or 0.0) > after)
 
 
 @contextmanager

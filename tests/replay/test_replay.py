@@ -130,7 +130,7 @@ class TestReplay:
 
     def test_says_how_to_replay_the_rest_of_a_killed_worker(self, tmp_path: Path) -> None:
         """The others go on, the status is 1, and the printed command completes the workload."""
-        arguments = (*SYNTHETIC, "--processes", "2", "--speed", "100")
+        arguments = (*SYNTHETIC, "--processes", "2", "--speed", "20")
         process = subprocess.Popen(command(tmp_path, *arguments), stdout=subprocess.PIPE, text=True)
         until = time.monotonic() + DEADLINE_SECONDS
         while len(files := list(tmp_path.glob("*.blocks"))) < 2 or calls_of(sums(tmp_path)[0]) < 10:
@@ -140,7 +140,7 @@ class TestReplay:
         assert process.returncode == 1
         (line,) = [line for line in output.splitlines() if "killed by signal 9" in line]
         assert calls_of(sums(tmp_path)[0]) < 4000
-        rest = line.partition("to replay the rest: ")[2].replace("--speed 100", "--speed 0").split()
+        rest = line.partition("to replay the rest: ")[2].replace("--speed 20", "--speed 0").split()
         assert subprocess.run(rest, timeout=DEADLINE_SECONDS).returncode == 0
         assert calls_of(sums(tmp_path)[0]) in (4000, 4001)  # one call may have been in doubt
 

@@ -9,15 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from servers import free_port
+
 from genai_stack import ports
 
 SCRIPT = Path(__file__).with_name("run_stand_ins.py")
-
-
-def free_port() -> int:
-    """Port that nobody listens on."""
-    chosen, _ = ports.choose(["exporter"], any_free=True)
-    return chosen["exporter"]
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:

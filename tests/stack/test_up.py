@@ -98,7 +98,7 @@ FIRST_LOOK = (
     "sum(rate(genai_llm_cost_usd_total[1m])) > 0",
     "sum by (tool) (rate(genai_tool_duration_seconds_count[2m])) > 0",
     "sum(genai_dependency_up)",
-    "service:genai_llm_cost_usd:month_to_date > 0",
+    "service:genai_llm_cost_usd:month_to_date >= 0",
     "service:genai_llm_cost_usd:projected_day > 0",
     "service:genai_llm_cost_usd:increase1d offset 1w > 0",
     "service_cache:genai_cache_hits_per_lookup:ratio_rate15m offset 1w > 0",
