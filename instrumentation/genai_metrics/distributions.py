@@ -71,10 +71,11 @@ def _extremes(bounds: Sequence[float], counts: Sequence[float], total: float) ->
     used = [i for i, number in enumerate(counts) if number > 0]
     first, last = used[0], used[-1]
     # The others were at least their buckets' lower bounds, which leaves so much for the largest one; and vice versa.
-    # A single observation is the sum itself.
-    left = total - sum(lower[i] * counts[i] for i in used) + lower[last]
+    # A single observation is the sum itself, to the last bit.
+    left = total - sum(lower[i] * counts[i] for i in used if i != last)
+    left -= lower[last] * (counts[last] - 1) if counts[last] > 1 else 0.0
     most = max(min(upper[last], left), lower[last])
     right = total - sum(upper[i] * counts[i] for i in used if i != first)
     right -= upper[first] * (counts[first] - 1) if counts[first] > 1 else 0.0
     least = min(max(lower[first], right), upper[first])
-    return least, most
+    return min(least, most), most  # which rounding may have exchanged
