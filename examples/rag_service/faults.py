@@ -28,6 +28,7 @@ class Fault:
 _LOWER = "the lower threshold of the same share"
 _NOT_RERANKED = "without embeddings answers are not reranked, which counts as a degradation"
 _CALLS_FAIL = "a failed call is an error, whatever its reason"
+_PUSHED_OUT = "most entries are pushed out before they are asked for again"
 _FEWER_KEPT = "degraded answers are not kept in the response cache"
 
 CATALOGUE: Mapping[str, Fault] = {
@@ -96,8 +97,8 @@ CATALOGUE: Mapping[str, Fault] = {
             ("GenAICacheNearCapacity",),
             720,
             follows={
-                "GenAILowCacheHitRate": "most answers are pushed out before they are asked for again",
-                "GenAICacheHitRateCollapsed": "most answers are pushed out before they are asked for again",
+                "GenAILowCacheHitRate": _PUSHED_OUT,
+                "GenAICacheHitRateCollapsed": _PUSHED_OUT,
             },
         ),
         Fault(
@@ -105,7 +106,11 @@ CATALOGUE: Mapping[str, Fault] = {
             "A job floods the embedding cache, which pushes out 40 entries a second.",
             ("GenAIHighCacheEvictionRate",),
             720,
-            follows={"GenAICacheNearCapacity": "the cache that is flooded is full"},
+            follows={
+                "GenAICacheNearCapacity": "the cache that is flooded is full",
+                "GenAILowCacheHitRate": _PUSHED_OUT,
+                "GenAICacheHitRateCollapsed": _PUSHED_OUT,
+            },
         ),
         Fault(
             "cost_spike",

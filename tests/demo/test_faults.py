@@ -61,7 +61,7 @@ class TestList:
         assert status == 200
         assert [fault["name"] for fault in listed] == list(CATALOGUE)
         alerts = {fault["name"]: (fault["alert"], set(fault["follows"])) for fault in listed}
-        assert alerts["eviction_storm"] == ("GenAIHighCacheEvictionRate", {"GenAICacheNearCapacity"})
+        assert alerts["retrieval_failures"] == ("GenAIRetrievalFailureRate", {"GenAIHighDegradationRate"})
         assert alerts["cache_cleared"] == ("GenAILowCacheHitRate/GenAICacheHitRateCollapsed", set())
 
         def is_quiet() -> bool:
