@@ -1,11 +1,17 @@
-"""Prints the tables to which tests have added rows, at the end of a run, also of one divided among processes.
+"""Settings of property tests; and tables, printed at the end of a run, also of one divided among processes.
 
-A test adds one by ``record_property("row", (title, {column: text}))``.
+A test adds a row by ``record_property("row", (title, {column: text}))``.
 """
 
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# No deadline: these machines are shared and noisy. In CI, which hypothesis sees by itself, the examples are the same
+# each time, everywhere else they are new.
+settings.register_profile("tests", settings.default, deadline=None)
+settings.load_profile("tests")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

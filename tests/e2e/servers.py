@@ -52,19 +52,23 @@ def _is_free(port: int) -> bool:
 
 def get(url: str) -> bytes:
     """Return the body of a GET request; raises ``OSError`` when there is no answer or not 200."""
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=30) as answer:
         return bytes(answer.read())
 
 
 def wait_for(what: str, attempt: Callable[[], T | None], deadline: float = DEADLINE_SECONDS) -> T:
-    """Return the first result of ``attempt`` that is neither ``None`` nor ``False``."""
+    """Return the first result of ``attempt`` that is neither ``None`` nor ``False``; an ``OSError`` is no result."""
     end = time.monotonic() + deadline
     while True:
-        result = attempt()
-        if result is not None and result is not False:
-            return result
+        failure = None
+        try:
+            result = attempt()
+            if result is not None and result is not False:
+                return result
+        except OSError as error:  # a server on a busy machine may not answer at once
+            failure = error
         if time.monotonic() > end:
-            raise AssertionError(f"{what}: not within {deadline:g} s")
+            raise AssertionError(f"{what}: not within {deadline:g} s") from failure
         time.sleep(0.1)
 
 

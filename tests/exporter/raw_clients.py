@@ -13,7 +13,7 @@ from starlette.routing import Route
 DEADLINE_SECONDS = 60.0
 LONG = b"0123456789abcdef" * (1024 * 1024)  # 16 MiB, beyond any socket's buffers
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-LATE_SECONDS = 2.2
+LATE_SECONDS = 5.5
 
 
 def make_app() -> Starlette:

@@ -248,7 +248,7 @@ class TestExporterDown:
         run_file(tmp_path, "http://127.0.0.1:9", tmp_path / "metrics")
         with exporter(tmp_path / "metrics") as running:
             pid = running.process.pid
-            argv, environment = command("fault", "exporter_down", "--for", "2s" if how == "in time" else "1h")
+            argv, environment = command("fault", "exporter_down", "--for", "6s" if how == "in time" else "1h")
             process = subprocess.Popen(argv, env=environment, cwd=tmp_path, stdout=subprocess.PIPE)
             try:
                 wait_for("the halt", lambda: state(pid) == "T")

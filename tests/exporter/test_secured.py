@@ -23,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 from genai_exporter.aggregate import Applications
 from genai_exporter.collectors.frame import Frame
 from genai_exporter.config import Config
+from genai_exporter.limits import Limits
 from genai_exporter.reload import Reloader
 from genai_exporter.security import Security
 from genai_exporter.server import Server
@@ -210,7 +211,7 @@ class TestManyAtOnce:
             reached += 1
             await app(scope, receive, send)
 
-        _, port = serve(counted, Security(path))
+        _, port = serve(counted, Security(path), Limits(handshake_seconds=60, head_seconds=60))
         context = ssl.create_default_context(cafile=str(path.parent / "ca.crt"))
         with ThreadPoolExecutor(MANY) as pool:
             answers = [pool.submit(fetch, f"https://127.0.0.1:{port}/metrics", context) for _ in range(MANY)]

@@ -3,9 +3,9 @@
 import gc
 import os
 import signal
-import stat
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -136,13 +136,12 @@ def forget_everything() -> None:
 
 
 @pytest.fixture
-def open_to_all(tmp_path: Path) -> Path:
+def open_to_all() -> Iterator[Path]:
     """A folder that every user may pass through, down from the root."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_mode & stat.S_IXOTH:
-            break
-        folder.chmod(0o711)
-    return tmp_path
+    # Not tmp_path: each start of another pytest takes that way from all others.
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def record_everything() -> None:
         run.warning("slow")
         run.quality(3, scale=10)
         with genai_metrics.operation("reranking", memory=True):
-            kept = bytearray(b"x" * 20_000_000)  # memory that the stage gained
+            kept = bytearray(b"x" * 50_000_000)  # memory that the stage gained
         with genai_metrics.tool_call("search"), genai_metrics.retrieval("docs") as found:
             found.results(3)
         genai_metrics.track_llm_call(

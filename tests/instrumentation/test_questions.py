@@ -130,10 +130,10 @@ def test_content_survives(text: str) -> None:
 
 def content(text: str) -> str:
     """What must be there in any spelling."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return "".join(
-        c for c in folded.translate({0x2212: "-", 0x2010: "-"}) if c in "0123456789+-%$<>=#!&|*/@^~" or "a" <= c <= "z"
-    )
+    unseen = dict.fromkeys((0xAD, 0x200B, 0x2060, 0xFEFF))
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text.translate(unseen)).casefold())
+    signs = dict.fromkeys((0x2010, 0x2012, 0x2013, 0x2212), "-")
+    return "".join(c for c in folded.translate(signs) if c in "0123456789+-%$<>=#!&|*/@^~" or "a" <= c <= "z")
 
 
 def test_is_empty_only_where_nothing_is_seen() -> None:

@@ -147,7 +147,7 @@ class TestMocked:
         litellm.completion(**options)
         settled(calls(1))
         litellm.completion(**options, metadata={"genai_mode": "chat", "genai_tenant": "acme"})
-        settled(calls(2))
+        settled(lambda: sample("genai_tenant_cost_saved_usd_total", tenant="acme") > 0)  # the last that is written
         assert sample(CALLS, outcome="cached", model="gpt-4", provider="openai", mode="chat") == 1
         assert tokens()[:2] == [10, 20]
         expected = 10 * 30e-6 + 20 * 60e-6
@@ -358,7 +358,7 @@ class TestInFlight:
         for call in (litellm.completion, lambda **options: asyncio.run(litellm.acompletion(**options))):
             for metadata, mode in ((None, "chat"), ({"genai_mode": "named"}, "named")):
                 with workflow(mode="chat"), ThreadPoolExecutor(1) as pool:
-                    options = at(server, "slow", timeout=0.3, metadata=metadata)
+                    options = at(server, "slow", timeout=2, metadata=metadata)
                     running = pool.submit(contextvars.copy_context().run, call, **options)
                     settled(lambda mode=mode: sample(FLYING, mode=mode, model="slow") == 1)  # type: ignore[misc]
                     with pytest.raises(litellm.exceptions.Timeout):
@@ -399,7 +399,7 @@ class TestCost:
         """The price table's, to a billionth of a dollar."""
         genai_metrics.configure()
         litellm.completion(**at(server))
-        settled(calls(1))
+        settled(lambda: sample(COST) > 0)
         usage = Usage(input_tokens=1000, cache_read_tokens=400, output_tokens=50)
         expected = calc_price(usage, model_ref="gpt-4", provider_id="openai").total_price
         assert sample(COST, part="unattributed") == 0
@@ -410,7 +410,7 @@ class TestCost:
         genai_metrics.configure()
         prices = {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}
         litellm.completion(**at(server, "house-model", **prices))
-        settled(calls(1))
+        settled(lambda: sample(COST) > 0)
         assert sample(COST, part="unattributed", model="house-model") == pytest.approx(1.1e-3, abs=1e-9)
         assert sample("genai_llm_unpriced_calls_total") == 0
 
@@ -418,9 +418,8 @@ class TestCost:
         """Not free."""
         genai_metrics.configure()
         litellm.completion(**at(server, "nobody-knows"))
-        settled(calls(1))
+        settled(lambda: sample("genai_llm_unpriced_calls_total", model="nobody-knows") == 1)
         assert sample(COST) == 0
-        assert sample("genai_llm_unpriced_calls_total", model="nobody-knows") == 1
 
     def test_a_broken_price_file_changes_nothing(self, server: Server, tmp_path: Any) -> None:
         """The answer comes, and LiteLLM's cost counts."""
@@ -429,8 +428,7 @@ class TestCost:
         genai_metrics.configure(price_file=broken)
         answer = litellm.completion(**at(server))
         assert answer.usage.prompt_tokens == 1000  # type: ignore[union-attr]
-        settled(calls(1))
-        assert sample(COST) > 0
+        settled(lambda: sample(COST) > 0)
         assert sample("genai_recorder_faults_total", reason="price_file") > 0
 
 

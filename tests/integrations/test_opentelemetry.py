@@ -265,7 +265,7 @@ class TestInstrumentor:
     def test_in_flight(self, client: openai.OpenAI) -> None:
         """From the instrumentor's start of the span: it says then what it is."""
         with ThreadPoolExecutor(1) as pool:
-            options = client.with_options(timeout=0.5)
+            options = client.with_options(timeout=2)
             asked = pool.submit(options.chat.completions.create, model="slow", messages=HI)
             deadline = time.monotonic() + 20
             while sample(FLYING, model="slow") != 1:
