@@ -149,7 +149,9 @@ class Prometheus:
         """Wait for a scrape of a job's only target that begins after now and succeeds."""
         # Prometheus rounds the times of scrapes to its interval, by a few milliseconds.
         after = time.time() + 0.1
-        wait_for(f"a scrape of {job}", lambda: (self.value(f'timestamp(up{{job="{job}"}} == 1)') or 0.0) > after)
+        # Not of `up == 1`: only of a plain selector does timestamp() say when it was scraped.
+        succeeded = f'timestamp(up{{job="{job}"}}) and up{{job="{job}"}} == 1'
+        wait_for(f"a scrape of {job}", lambda: (self.value(succeeded) or 0.0) > after)
 
 
 @contextmanager
