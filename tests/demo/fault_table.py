@@ -74,7 +74,7 @@ EFFECTS = (
     Effect(
         "cache_cleared",
         _share("genai_cache_lookups_total", 'result="hit"', 'cache="responses"'),
-        (0.25, 0.9),  # about 70 lookups
+        (0.35, 0.9),
         (0, 0.2),
         settle_seconds=25,  # a cleared cache fills again in that time
     ),
@@ -104,7 +104,7 @@ EFFECTS = (
         "unknown_model",
         _ratio("genai_llm_unpriced_calls_total", _SENT),
         (0, 0),
-        (0.02, 0.6),
+        (0.05, 0.6),
         settle_seconds=12,  # answers that had begun before are still given to their end
     ),
     Effect("quality_drop", _ratio("genai_quality_score_sum", "genai_quality_score_count"), (0.88, 0.96), (0.35, 0.65)),
@@ -126,7 +126,7 @@ EFFECTS = (
         "retrieval_failures",
         _share("genai_retrieval_duration_seconds_count", 'outcome="error"'),
         (0, 0.04),
-        (0.12, 0.5),
+        (0.18, 0.42),
     ),
     Effect(
         "pool_exhausted",
@@ -141,7 +141,7 @@ EFFECTS = (
         (0, 0),
         (0, 0),
     ),
-    Effect("exporter_down", 'avg_over_time(up{job="genai-exporter"}[$w])', (0.8, 1), (0, 0.3)),
+    Effect("exporter_down", 'avg_over_time(up{job="genai-exporter"}[$w])', (1, 1), (0, 0.3)),
     Effect("no_traffic", f"sum(rate({_WORKFLOWS}[$w]))", (4, 30), (0, 0.01), settle_seconds=15),
 )
 
