@@ -54,9 +54,10 @@ def run(scenario: Scenario, host: str, seconds: float | None, seed: int) -> Load
     environment = Environment(user_classes=[Person], host=host, stop_timeout=_LAST_ANSWERS_SECONDS)
     environment.shape_class = shape(scenario, environment)
     runner = environment.create_local_runner()
-    Person.paused = next(_asked_to_pause(host))
+    looks = _asked_to_pause(host)
+    Person.paused = next(looks)  # before anybody asks
     began = time.monotonic()
-    watch = gevent.spawn(_pause_on_request, host)
+    watch = gevent.spawn(_pause_on_request, looks)
     try:
         runner.start_shape()
         while runner.shape_greenlet is not None and not runner.shape_greenlet.dead:
@@ -122,9 +123,9 @@ def broken(environment: Environment) -> bool:
     return (recent > 0 and failing / recent > BROKEN_ERRORS) or (p95 is not None and p95 / 1000 > BROKEN_P95_SECONDS)
 
 
-def _pause_on_request(host: str) -> None:
+def _pause_on_request(looks: Iterator[bool]) -> None:
     """Let nobody ask while the service's fault ``no_traffic`` is on."""
-    for paused in _asked_to_pause(host):
+    for paused in looks:
         Person.paused = paused
 
 

@@ -53,10 +53,7 @@ CATALOGUE: Mapping[str, Fault] = {
             360,
             "llm",
             {"share": 0.6},
-            {
-                "GenAIElevatedErrorRate": _LOWER,
-                "GenAIHighDegradationRate": _NOT_RERANKED,
-            },
+            {"GenAIElevatedErrorRate": _LOWER, "GenAIHighDegradationRate": _NOT_RERANKED},
         ),
         Fault(
             "rate_limited",
